@@ -76,15 +76,28 @@ export async function importFirstModel(
   return name
 }
 
+export interface CameraChoice {
+  readonly source: string
+  /** left out: files and folders start again at their end */
+  readonly loop?: boolean
+  /** left out: true */
+  readonly realTime?: boolean
+}
+
 /** The agent's configuration: enrolled on the first start, its broker address and cameras brought up to date on later ones. */
 export async function prepareDevice(
   api: HubApi,
-  options: { folder: string; mqttUrl: string; cameras: readonly string[] },
+  options: { folder: string; mqttUrl: string; cameras: readonly CameraChoice[] },
 ): Promise<string> {
   const path = join(options.folder, 'agent.yaml')
-  const cameras = options.cameras.map((source, index) => {
+  const cameras = options.cameras.map(({ source, loop, realTime = true }, index) => {
     const isFile = !/^[a-z]+:\/\//.test(source)
-    return { id: `camera-${index + 1}`, source: isFile ? resolve(source) : source, loop: isFile && !source.startsWith('/dev/') }
+    return {
+      id: `camera-${index + 1}`,
+      source: isFile ? resolve(source) : source,
+      loop: loop ?? (isFile && !source.startsWith('/dev/')),
+      realTime,
+    }
   })
   for (const { source } of cameras) {
     if (source.startsWith('/') && !existsSync(source))

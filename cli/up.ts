@@ -92,7 +92,7 @@ With no flags the camera is a street that Muninn draws itself. Examples:
       const config = await prepareDevice(api, {
         folder,
         mqttUrl: ready.mqttUrl,
-        cameras: demo ? ['demo://street?seed=1'] : cameras,
+        cameras: (demo ? ['demo://street?seed=1'] : cameras).map((source) => ({ source })),
       })
 
       const trainer = new Child({

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Static, TSchema } from 'typebox'
 import { Child } from '../../cli/child.ts'
 import { HubApi } from '../../cli/hub-api.ts'
-import { prepareDevice, trainerToken } from '../../cli/up-setup.ts'
+import { type CameraChoice, prepareDevice, trainerToken } from '../../cli/up-setup.ts'
 
 const bootstrapToken = 'a-bootstrap-token-for-tests-only'
 
@@ -56,7 +56,7 @@ export async function startTrainer(hub: HubProcess, folder: string): Promise<Chi
 }
 
 /** Enrols (once) and starts a device with these camera sources. */
-export async function startDevice(hub: HubProcess, folder: string, cameras: readonly string[]): Promise<Child> {
+export async function startDevice(hub: HubProcess, folder: string, cameras: readonly CameraChoice[]): Promise<Child> {
   const config = await prepareDevice(hub.api, { folder, mqttUrl: hub.mqttUrl, cameras })
   const child = new Child({
     name: 'device',
