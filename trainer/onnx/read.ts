@@ -132,8 +132,8 @@ function readTensor(raw: Raw): TensorData {
   const fields = { float32: raw.floatData, float64: raw.doubleData, int64: raw.int64Data } as Record<string, unknown>
   const values = list(fields[type] ?? raw.int32Data)
   if (values.length !== count) throw bad(`tensor ${name} has ${values.length} values, its shape wants ${count}`)
-  if (data instanceof BigInt64Array) values.forEach((value, i) => (data[i] = BigInt(String(value))))
-  else values.forEach((value, i) => (data[i] = Number(value)))
+  if (data instanceof BigInt64Array) for (const [i, value] of values.entries()) data[i] = BigInt(String(value))
+  else for (const [i, value] of values.entries()) data[i] = Number(value)
   return { type, shape, data }
 }
 

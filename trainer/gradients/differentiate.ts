@@ -1,0 +1,55 @@
+/** Reverse-mode differentiation, graph in, graph out: replays a forward graph into a builder and appends its gradient. */
+import type { GraphBuilder, Value } from '../graph/builder.ts'
+import type { Node } from '../onnx/graph.ts'
+import { emitConvolution } from './convolution.ts'
+import { emitBatchNormalization } from './normalization.ts'
+import type { Dialect, Recorded } from './rule.ts'
+import { ruleOf } from './rules.ts'
+
+/** Replays one forward node in a dialect. Its outputs keep their names in `values`. */
+export function replay(
+  g: GraphBuilder,
+  node: Node,
+  values: Map<string, Value>,
+  dialect: Dialect,
+  isTrained: (name: string) => boolean,
+): Recorded {
+  const inputs = node.inputs.map((name) => (name === '' ? null : (values.get(name) ?? g.value(name))))
+  let saved: Value[] = []
+  let outputs: Value[]
+  if (node.op === 'Conv' && node.domain === '') outputs = [emitConvolution(g, node, inputs, dialect)]
+  else if (node.op === 'BatchNormalization' && isTrained(node.inputs[1]!)) {
+    const { y, saved: statistics } = emitBatchNormalization(g, node, inputs, dialect)
+    outputs = [y]
+    saved = statistics
+  } else outputs = g.append({ ...node, inputs: inputs.map((each) => each?.name ?? '') })
+  for (const [i, name] of node.outputs.entries()) values.set(name, outputs[i]!)
+  return { node, inputs, outputs, saved }
+}
+
+/** Gradients of `loss` (a scalar) with respect to every value named in `wanted`. @throws Error naming an op without a rule */
+export function differentiate(
+  g: GraphBuilder,
+  { tape, loss, wanted, dialect }: { tape: readonly Recorded[]; loss: Value; wanted: Iterable<string>; dialect: Dialect },
+): Map<string, Value> {
+  const reached = new Set(wanted)
+  for (const { inputs, outputs } of tape) {
+    if (inputs.some((each) => each && reached.has(each.name)))
+      for (const each of outputs) if (each.type === 'float32') reached.add(each.name)
+  }
+  const gradients = new Map<string, Value>([[loss.name, g.reshape(g.constant(1), loss.shape)]])
+  for (const recorded of tape.toReversed()) {
+    const dys = recorded.outputs.map((each) => gradients.get(each.name) ?? null)
+    const dy = dys.find((each) => each !== null)
+    const flags = recorded.inputs.map((each) => each !== null && reached.has(each.name))
+    if (!dy || !flags.includes(true)) continue
+    const made = ruleOf(recorded.node.op, recorded.node.name)({ ...recorded, g, dialect, dy, dys, wanted: flags })
+    for (const [i, gradient] of made.entries()) {
+      if (!gradient || !flags[i]) continue
+      const name = recorded.inputs[i]!.name
+      const before = gradients.get(name)
+      gradients.set(name, before ? g.add(before, gradient) : gradient)
+    }
+  }
+  return gradients
+}

@@ -1,0 +1,23 @@
+/** Every gradient rule by ONNX op name. */
+import { convolution } from './convolution.ts'
+import { elementwise } from './elementwise.ts'
+import { normalization } from './normalization.ts'
+import { pooling } from './pooling.ts'
+import { reduction } from './reduction.ts'
+import type { Rule } from './rule.ts'
+import { shape } from './shape.ts'
+
+const table = { ...elementwise, ...shape, ...reduction, ...convolution, ...normalization, ...pooling } satisfies Record<
+  string,
+  Rule
+>
+
+/** Ops that are differentiated, sorted. */
+export const differentiable: readonly string[] = Object.keys(table).sort()
+
+/** The rule of an op. @throws Error naming the op that has none */
+export function ruleOf(op: string, name: string): Rule {
+  if (!Object.hasOwn(table, op))
+    throw new Error(`op ${op} (node ${name}) has no gradient rule; parts with it can be run, not trained`)
+  return table[op as keyof typeof table]
+}

@@ -1,0 +1,246 @@
+/** Builds an ONNX graph op by op with shapes inferred as it goes, so that a wrong shape is told where it is made. */
+import {
+  type Attribute,
+  type DataType,
+  elementCount,
+  emptyGraph,
+  floatTensor,
+  type Graph,
+  intTensor,
+  type Node,
+  type TensorData,
+  type ValueInfo,
+} from '../onnx/graph.ts'
+import { constantValue, inferOutputs, normalAxis, type Shaped } from '../onnx/shapes.ts'
+
+/** A tensor in the graph under construction. */
+export interface Value extends Shaped {
+  readonly name: string
+}
+
+export type Attributes = Readonly<Record<string, Attribute>>
+
+/** Output of an op whose count of outputs is one unless told. */
+export interface OpOptions {
+  readonly attributes?: Attributes
+  readonly outputs?: number
+  readonly domain?: string
+  /** Name of the first output; made up when left out. */
+  readonly name?: string
+}
+
+export class GraphBuilder {
+  readonly graph: Graph
+  readonly #values = new Map<string, Value>()
+  readonly #shared = new Map<string, Value>()
+  #counter = 0
+
+  constructor(name: string) {
+    this.graph = emptyGraph(name)
+  }
+
+  /** A builder that goes on where `graph` ends; the graph itself is not changed. Its outputs are left out: the caller names new ones. */
+  static from(graph: Graph): GraphBuilder {
+    const builder = new GraphBuilder(graph.name)
+    Object.assign(builder.graph.opsets, graph.opsets)
+    Object.assign(builder.graph.metadata, graph.metadata)
+    for (const { name, type, shape } of graph.inputs)
+      builder.input(
+        name,
+        type,
+        shape.map((size) => (typeof size === 'number' ? size : 1)),
+      )
+    for (const [name, tensor] of graph.initializers) builder.initializer(name, tensor)
+    for (const node of graph.nodes) builder.append(node)
+    return builder
+  }
+
+  // ---- values
+
+  input(name: string, type: DataType, shape: readonly number[]): Value {
+    this.graph.inputs.push({ name, type, shape })
+    return this.#keep({ name, type, shape })
+  }
+
+  initializer(name: string, tensor: TensorData): Value {
+    this.graph.initializers.set(name, tensor)
+    return this.#keep({ name, type: tensor.type, shape: tensor.shape })
+  }
+
+  /** A float32 constant: a scalar, or an array with its shape. Equal scalars are shared. */
+  constant(value: number): Value
+  constant(values: ArrayLike<number>, shape: readonly number[]): Value
+  constant(value: number | ArrayLike<number>, shape: readonly number[] = []): Value {
+    if (typeof value !== 'number') return this.initializer(this.#fresh('constant'), floatTensor(shape, value))
+    return this.once(`float ${value}`, () => this.initializer(this.#fresh('constant'), floatTensor([], [value])))
+  }
+
+  /** An int64 constant vector, shared between equal ones. */
+  ints(values: readonly number[]): Value {
+    return this.once(`ints ${values.join(',')}`, () => this.initializer(this.#fresh('ints'), intTensor([values.length], values)))
+  }
+
+  /** float32 zeros (or `value`s) of a shape, made in the run so that the file stays small. */
+  filled(shape: readonly number[], value = 0): Value {
+    return this.once(`filled ${value} ${shape.join(',')}`, () =>
+      this.op('ConstantOfShape', [this.ints(shape)], { attributes: { value: { tensor: floatTensor([1], [value]) } } }),
+    )
+  }
+
+  /** The value with this name. @throws Error when there is none */
+  value(name: string): Value {
+    const value = this.#values.get(name)
+    if (!value) throw new Error(`the graph has no value called ${name}`)
+    return value
+  }
+
+  has(name: string): boolean {
+    return this.#values.has(name)
+  }
+
+  output(value: Value, name: string): void {
+    if (value.name !== name) this.op('Identity', [value], { name })
+    const info: ValueInfo = { name, type: value.type, shape: value.shape.map((size, i) => (size === -1 ? `${name}_${i}` : size)) }
+    this.graph.outputs.push(info)
+  }
+
+  /** Makes a value at the first call with this key and gives the same one afterwards. */
+  once(key: string, make: () => Value): Value {
+    const known = this.#shared.get(key)
+    if (known) return known
+    const made = make()
+    this.#shared.set(key, made)
+    return made
+  }
+
+  /** The tensor behind a value when it is known before the run. */
+  constantOf(name: string): TensorData | undefined {
+    return this.graph.initializers.get(name)
+  }
+
+  // ---- nodes
+
+  /** Adds a node that already has its names. */
+  append(node: Node): Value[] {
+    if (node.op === 'Constant' && node.domain === '') return [this.initializer(node.outputs[0]!, constantValue(node))]
+    const inputs = node.inputs.map((name) => (name === '' ? null : this.value(name)))
+    const shapes = inferOutputs({ node, inputs, constant: (index) => this.constantOf(node.inputs[index] ?? '') })
+    this.graph.nodes.push(node)
+    return node.outputs.map((name, i) => this.#keep({ ...shapes[i]!, name }))
+  }
+
+  /** Adds a node; null stands for an optional input that is left out. */
+  ops(
+    op: string,
+    inputs: readonly (Value | null)[],
+    { attributes = {}, outputs = 1, domain = '', name }: OpOptions = {},
+  ): Value[] {
+    const names = Array.from({ length: outputs }, (_, i) => (i === 0 && name ? name : this.#fresh(op)))
+    if (domain !== '') this.graph.opsets[domain] ??= 1
+    return this.append({
+      op,
+      domain,
+      name: names[0]!,
+      inputs: inputs.map((each) => each?.name ?? ''),
+      outputs: names,
+      attributes,
+    })
+  }
+
+  /** Adds a node with one output. */
+  op(op: string, inputs: readonly (Value | null)[], options: OpOptions = {}): Value {
+    return this.ops(op, inputs, options)[0]!
+  }
+
+  /** Adds a node whose output shape the caller knows better than inference (ops of other domains). */
+  opShaped(
+    op: string,
+    inputs: readonly Value[],
+    shape: readonly number[],
+    { attributes = {}, domain = '' }: OpOptions = {},
+  ): Value {
+    const name = this.#fresh(op)
+    if (domain !== '') this.graph.opsets[domain] ??= 1
+    this.graph.nodes.push({ op, domain, name, inputs: inputs.map((each) => each.name), outputs: [name], attributes })
+    return this.#keep({ name, type: 'float32', shape })
+  }
+
+  // ---- the ops that are written most
+
+  add = (a: Value, b: Value): Value => this.op('Add', [a, b])
+  sub = (a: Value, b: Value): Value => this.op('Sub', [a, b])
+  mul = (a: Value, b: Value): Value => this.op('Mul', [a, b])
+  div = (a: Value, b: Value): Value => this.op('Div', [a, b])
+  neg = (a: Value): Value => this.op('Neg', [a])
+  exp = (a: Value): Value => this.op('Exp', [a])
+  log = (a: Value): Value => this.op('Log', [a])
+  sqrt = (a: Value): Value => this.op('Sqrt', [a])
+  relu = (a: Value): Value => this.op('Relu', [a])
+  sigmoid = (a: Value): Value => this.op('Sigmoid', [a])
+  max = (a: Value, b: Value): Value => this.op('Max', [a, b])
+  min = (a: Value, b: Value): Value => this.op('Min', [a, b])
+  matMul = (a: Value, b: Value): Value => this.op('MatMul', [a, b])
+  scale = (a: Value, factor: number): Value => (factor === 1 ? a : this.op('Mul', [a, this.constant(factor)]))
+
+  reshape(a: Value, shape: readonly number[]): Value {
+    return a.shape.length === shape.length && a.shape.every((size, i) => size === shape[i])
+      ? a
+      : this.op('Reshape', [a, this.ints(shape)])
+  }
+
+  transpose(a: Value, perm: readonly number[]): Value {
+    return this.op('Transpose', [a], { attributes: { perm } })
+  }
+
+  concat(values: readonly Value[], axis: number): Value {
+    return values.length === 1 ? values[0]! : this.op('Concat', values, { attributes: { axis } })
+  }
+
+  slice(a: Value, starts: readonly number[], ends: readonly number[], axes: readonly number[], steps?: readonly number[]): Value {
+    return this.op('Slice', [a, this.ints(starts), this.ints(ends), this.ints(axes), ...(steps ? [this.ints(steps)] : [])])
+  }
+
+  /** Cuts along an axis. Slices, not Split: WebGPU takes about ten outputs a node at most. */
+  cut(a: Value, sizes: readonly number[], axis: number): Value[] {
+    const at = normalAxis(axis, a.shape.length)
+    let from = 0
+    return sizes.map((size) => {
+      const part = this.slice(a, [from], [from + size], [at])
+      from += size
+      return part
+    })
+  }
+
+  sum(a: Value, axes: readonly number[] = [...a.shape.keys()], keep = false): Value {
+    return axes.length === 0 ? a : this.op('ReduceSum', [a, this.ints(axes)], { attributes: { keepdims: Number(keep) } })
+  }
+
+  /** ReduceMean takes its axes as an attribute until opset 18. */
+  mean(a: Value, axes: readonly number[] = [...a.shape.keys()], keep = false): Value {
+    return this.op('ReduceMean', [a], { attributes: { axes, keepdims: Number(keep) } })
+  }
+
+  conv(
+    x: Value,
+    w: Value,
+    bias: Value | null,
+    { stride = 1, pad = 0, group = 1 }: { stride?: number; pad?: number; group?: number } = {},
+  ): Value {
+    const attributes = { kernel_shape: w.shape.slice(2), strides: [stride, stride], pads: [pad, pad, pad, pad], group }
+    return this.op('Conv', bias ? [x, w, bias] : [x, w], { attributes })
+  }
+
+  elementsOf = (a: Value): number => elementCount(a.shape)
+
+  #fresh(kind: string): string {
+    let name: string
+    do name = `${kind}_${this.#counter++}`
+    while (this.#values.has(name))
+    return name
+  }
+
+  #keep(value: Value): Value {
+    this.#values.set(value.name, value)
+    return value
+  }
+}
