@@ -18,6 +18,8 @@ export function replay(
   let saved: Value[] = []
   let outputs: Value[]
   if (node.op === 'Conv' && node.domain === '') outputs = [emitConvolution(g, node, inputs, dialect)]
+  else if (node.op === 'QuickGelu')
+    outputs = [g.opShaped('QuickGelu', [inputs[0]!], inputs[0]!.shape, { domain: node.domain, attributes: node.attributes })]
   else if (node.op === 'BatchNormalization' && isTrained(node.inputs[1]!)) {
     const { y, saved: statistics } = emitBatchNormalization(g, node, inputs, dialect)
     outputs = [y]

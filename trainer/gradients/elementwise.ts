@@ -93,7 +93,7 @@ export const elementwise = {
   /** The exponent must be a constant: d x^p = p x^(p-1). */
   Pow: ({ g, inputs, dy }) => {
     const exponent = g.constantOf(inputs[1]!.name)
-    if (!exponent || exponent.data.length !== 1) throw new Error('Pow is differentiated with a constant exponent')
+    if (exponent?.data.length !== 1) throw new Error('Pow is differentiated with a constant exponent')
     const p = Number(exponent.data[0])
     return [g.mul(dy, g.scale(p === 2 ? inputs[0]! : g.op('Pow', [inputs[0]!, g.constant(p - 1)]), p)), null]
   },

@@ -33,10 +33,13 @@ export class GraphBuilder {
   readonly graph: Graph
   readonly #values = new Map<string, Value>()
   readonly #shared = new Map<string, Value>()
+  readonly #prefix: string
   #counter = 0
 
-  constructor(name: string) {
+  /** @param prefix of made-up names, so that they never meet the names of nodes appended later */
+  constructor(name: string, prefix = '') {
     this.graph = emptyGraph(name)
+    this.#prefix = prefix
   }
 
   /** A builder that goes on where `graph` ends; the graph itself is not changed. Its outputs are left out: the caller names new ones. */
@@ -234,7 +237,7 @@ export class GraphBuilder {
 
   #fresh(kind: string): string {
     let name: string
-    do name = `${kind}_${this.#counter++}`
+    do name = `${this.#prefix}${kind}_${this.#counter++}`
     while (this.#values.has(name))
     return name
   }

@@ -1,0 +1,152 @@
+/** Compiles a forward graph with a loss into one training-step graph: flat parameters in, flat gradient out. */
+
+import { differentiate, replay } from '../gradients/differentiate.ts'
+import type { Dialect, Recorded } from '../gradients/rule.ts'
+import { GraphBuilder, type Value } from '../graph/builder.ts'
+import { elementCount, type Graph, type Node } from '../onnx/graph.ts'
+
+/** Where a tensor lies in a flat vector. */
+export interface Slot {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly offset: number
+  readonly size: number
+}
+
+export interface StepGraph {
+  /**
+   * Inputs: those of the forward graph, `parameters` [P], and `statistics` [S] where there are any.
+   * Outputs: `losses` [losses.length], `gradient` [P], and `batchStatistics` [S] where there are any.
+   */
+  readonly graph: Graph
+  readonly parameters: readonly Slot[]
+  /** Running means and variances of the BatchNormalizations in training. */
+  readonly statistics: readonly Slot[]
+}
+
+export interface StepOptions {
+  /** Forward graph; its first `losses` name the scalar that is minimised, the others are only reported. */
+  readonly graph: Graph
+  readonly losses: readonly string[]
+  /** Initialisers to train, in the order of the flat vector. */
+  readonly parameters: readonly string[]
+  readonly dialect: Dialect
+}
+
+function layout(graph: Graph, names: readonly string[]): Slot[] {
+  let offset = 0
+  return names.map((name) => {
+    const tensor = graph.initializers.get(name)
+    if (tensor?.type !== 'float32') throw new Error(`${name} is no float32 initialiser, so it cannot be trained`)
+    const slot = { name, shape: tensor.shape, offset, size: elementCount(tensor.shape) }
+    offset += slot.size
+    return slot
+  })
+}
+
+export const total = (slots: readonly Slot[]): number => slots.reduce((sum, { size }) => sum + size, 0)
+
+/** The BatchNormalizations whose scale is trained use the batch's statistics; the running ones are kept for them. */
+function statisticsOf(graph: Graph, trained: ReadonlySet<string>): string[] {
+  return graph.nodes.flatMap(({ op, inputs }) =>
+    op === 'BatchNormalization' && trained.has(inputs[1]!) ? [inputs[3]!, inputs[4]!] : [],
+  )
+}
+
+/** Cuts a flat input into its tensors, under the names that the forward graph uses. */
+function unpack(g: GraphBuilder, flat: Value, slots: readonly Slot[], dialect: Dialect): Map<string, Value> {
+  const sizes = slots.map(({ size }) => size)
+  const parts =
+    dialect === 'std' || slots.length === 1
+      ? g.cut(flat, sizes, 0)
+      : g.ops('Split', [flat, g.ints(sizes)], { attributes: { axis: 0 }, outputs: sizes.length })
+  return new Map(slots.map(({ name, shape }, i) => [name, g.reshape(parts[i]!, shape)]))
+}
+
+/** @throws Error naming an op that has no gradient rule */
+export function compileStep({ graph, losses, parameters: names, dialect }: StepOptions): StepGraph {
+  const trained = new Set(names)
+  const parameters = layout(graph, names)
+  const statistics = layout(graph, statisticsOf(graph, trained))
+  const g = new GraphBuilder('step', 'step/')
+  Object.assign(g.graph.opsets, graph.opsets)
+  for (const { name, type, shape } of graph.inputs) g.input(name, type, shape.map(Number))
+  const values = unpack(g, g.input('parameters', 'float32', [total(parameters)]), parameters, dialect)
+  if (statistics.length > 0) {
+    const flat = g.input('statistics', 'float32', [total(statistics)])
+    for (const [name, value] of unpack(g, flat, statistics, dialect)) values.set(name, value)
+  }
+  for (const [name, tensor] of graph.initializers) if (!values.has(name)) g.initializer(name, tensor)
+
+  const tape = fuseSilu(graph, dialect).map((node) => replay(g, node, values, dialect, (name) => trained.has(name)))
+  const lossValues = losses.map((name) => values.get(name) ?? g.value(name))
+  const wanted = parameters.map(({ name }) => values.get(name)!.name)
+  const gradients = differentiate(g, { tape, loss: lossValues[0]!, wanted, dialect })
+  const flat = (value: Value) => g.reshape(value, [elementCount(value.shape)])
+  const parts = parameters.map(({ size }, i) => {
+    const gradient = gradients.get(wanted[i]!)
+    return gradient ? flat(gradient) : g.filled([size])
+  })
+  g.output(g.concat(lossValues.map(flat), 0), 'losses')
+  g.output(g.concat(parts, 0), 'gradient')
+  if (statistics.length > 0) g.output(g.concat(batchStatistics(g, tape), 0), 'batchStatistics')
+  return { graph: pruned(g.graph), parameters, statistics }
+}
+
+/** [mean, unbiased variance] of every BatchNormalization in training: running variances are unbiased (as PyTorch's are). */
+function batchStatistics(g: GraphBuilder, tape: readonly Recorded[]): Value[] {
+  return tape.flatMap(({ saved, inputs }) => {
+    if (saved.length !== 2) return []
+    const [n, , height, width] = inputs[0]!.shape as [number, number, number, number]
+    const count = n * height * width
+    return [saved[0]!, g.scale(saved[1]!, count / Math.max(1, count - 1))]
+  })
+}
+
+/** x * sigmoid(x) as one node: onnxruntime's QuickGelu with alpha 1 (std has no such op, and keeps the two). */
+function fuseSilu(graph: Graph, dialect: Dialect): readonly Node[] {
+  if (dialect === 'std') return graph.nodes
+  const uses = new Map<string, number>()
+  for (const { inputs } of graph.nodes) for (const name of inputs) uses.set(name, (uses.get(name) ?? 0) + 1)
+  for (const { name } of graph.outputs) uses.set(name, (uses.get(name) ?? 0) + 1)
+  const sigmoids = new Map(
+    graph.nodes
+      .filter(({ op, outputs }) => op === 'Sigmoid' && uses.get(outputs[0]!) === 1)
+      .map((node) => [node.outputs[0]!, node]),
+  )
+  const gone = new Set<Node>()
+  const nodes = graph.nodes.map((node): Node => {
+    if (node.op !== 'Mul') return node
+    const [a, b] = node.inputs as [string, string]
+    const sigmoid = [sigmoids.get(a), sigmoids.get(b)].find((each) => each && [a, b].includes(each.inputs[0]!))
+    if (!sigmoid) return node
+    gone.add(sigmoid)
+    return {
+      ...node,
+      op: 'QuickGelu',
+      domain: 'com.microsoft',
+      inputs: [sigmoid.inputs[0]!],
+      attributes: { alpha: { float: 1 } },
+    }
+  })
+  return nodes.filter((node) => !gone.has(node))
+}
+
+/** Without nodes, initialisers and inputs that no output needs. */
+export function pruned(graph: Graph): Graph {
+  const needed = new Set(graph.outputs.map(({ name }) => name))
+  const nodes = graph.nodes
+    .toReversed()
+    .filter(({ inputs, outputs }) => {
+      if (!outputs.some((name) => needed.has(name))) return false
+      for (const name of inputs) needed.add(name)
+      return true
+    })
+    .reverse()
+  return {
+    ...graph,
+    nodes,
+    inputs: graph.inputs.filter(({ name }) => needed.has(name)),
+    initializers: new Map([...graph.initializers].filter(([name]) => needed.has(name))),
+  }
+}
