@@ -1,0 +1,39 @@
+/** The optimiser as a small graph over flat vectors: AdamW (Loshchilov and Hutter 2019) with an exponential moving average of the parameters. */
+import { GraphBuilder } from '../graph/builder.ts'
+import type { Graph } from '../onnx/graph.ts'
+
+export const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+
+/**
+ * Inputs, all float32 [size] unless said: parameters, moment1, moment2, average, gradient, rateScale (factor of the learning rate),
+ * decay (weight decay), and scalars [1]: rate, correction1 = 1/(1-beta1^t), correction2 = 1/(1-beta2^t), averageDecay, clip
+ * (greatest L2 norm of the gradient).
+ * Outputs: parameters', moment1', moment2', average', norm (of the gradient before clipping, [1]).
+ */
+export function updateGraph(size: number): Graph {
+  const g = new GraphBuilder('update')
+  const vector = (name: string) => g.input(name, 'float32', [size])
+  const scalar = (name: string) => g.input(name, 'float32', [1])
+  const [parameters, moment1, moment2, average, raw] = ['parameters', 'moment1', 'moment2', 'average', 'gradient'].map(vector)
+  const [rateScale, decay] = ['rateScale', 'decay'].map(vector)
+  const [rate, correction1, correction2, averageDecay, limit] = [
+    'rate',
+    'correction1',
+    'correction2',
+    'averageDecay',
+    'clip',
+  ].map(scalar)
+  const norm = g.op('ReduceL2', [raw!], { attributes: { keepdims: 1 } })
+  const gradient = g.mul(raw!, g.min(g.div(limit!, g.add(norm, g.constant(1e-6))), g.constant(1)))
+  const m = g.add(g.scale(moment1!, adam.beta1), g.scale(gradient, 1 - adam.beta1))
+  const v = g.add(g.scale(moment2!, adam.beta2), g.scale(g.mul(gradient, gradient), 1 - adam.beta2))
+  const step = g.div(g.mul(m, correction1!), g.add(g.sqrt(g.mul(v, correction2!)), g.constant(adam.epsilon)))
+  const p = g.sub(parameters!, g.mul(g.mul(rate!, rateScale!), g.add(step, g.mul(decay!, parameters!))))
+  const e = g.add(g.mul(average!, averageDecay!), g.mul(p, g.sub(g.constant(1), averageDecay!)))
+  g.output(p, 'parametersOut')
+  g.output(m, 'moment1Out')
+  g.output(v, 'moment2Out')
+  g.output(e, 'averageOut')
+  g.output(norm, 'norm')
+  return g.graph
+}
