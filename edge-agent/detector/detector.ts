@@ -61,7 +61,6 @@ export class Detector {
         })
         worker.postMessage({ kind: 'load', path, threads } satisfies ToWorker)
       })
-      worker.removeAllListeners()
       return new Detector(worker, shape)
     } catch (error) {
       await worker.terminate()
