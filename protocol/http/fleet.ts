@@ -94,6 +94,8 @@ export const Round = Type.Object(
   {
     number: Type.Integer(),
     state: Type.Enum(['mining', 'labelling', 'training', 'gate', 'waiting', 'rollout', 'done', 'stopped']),
+    /** What it waits for, or why it ended, in words for people. */
+    note: Type.String(),
     startedAt: Time,
     firstSampleAt: nullable(Time),
     trainedAt: nullable(Time),

@@ -1,0 +1,17 @@
+/** All migrations in order, as code: nothing is looked for on disk. */
+import type { Knex } from 'knex'
+import * as samples from './0001-samples.ts'
+import * as loop from './0002-loop.ts'
+
+interface Migration {
+  up(knex: Knex): Promise<void>
+  down(knex: Knex): Promise<void>
+}
+
+const migrations: Readonly<Record<string, Migration>> = { '0001-samples': samples, '0002-loop': loop }
+
+export const migrationSource: Knex.MigrationSource<string> = {
+  getMigrations: async () => Object.keys(migrations),
+  getMigrationName: (name) => name,
+  getMigration: async (name) => migrations[name]!,
+}

@@ -1,0 +1,116 @@
+/** What people have labelled, as the loop counts it and datasets take it in. Reads samples, tasks and annotations; writes nothing. */
+import type { Knex } from 'knex'
+import { Type } from 'typebox'
+import { Annotation, type Split } from '../../protocol/http/labelling.ts'
+import type { DatasetRecord } from '../../protocol/http/training.ts'
+import { parseJson } from '../../protocol/parse.ts'
+
+const Annotations = Type.Array(Annotation)
+/** Below SQLite's and PostgreSQL's limits for bound values. */
+const pageSize = 2000
+
+interface LabelledRow {
+  readonly id: string
+  readonly width: number
+  readonly height: number
+  readonly camera: string
+  readonly captured_at: number
+  readonly audit: boolean | number
+  readonly cluster: number
+  readonly split: Split
+  readonly annotations: string
+}
+
+const number = (value: unknown) => Number(value ?? 0)
+
+export class LabelledRepository {
+  readonly #knex: Knex
+
+  constructor({ knex }: { knex: Knex }) {
+    this.#knex = knex
+  }
+
+  /** Every accepted sample with its latest annotations, read page by page. */
+  async records(): Promise<DatasetRecord[]> {
+    const records: DatasetRecord[] = []
+    for (let after = ''; ; ) {
+      const rows: LabelledRow[] = await this.#knex('samples')
+        .join('tasks', 'tasks.sample_id', 'samples.id')
+        .where('tasks.state', 'accepted')
+        .andWhere('samples.id', '>', after)
+        .orderBy('samples.id')
+        .limit(pageSize)
+        .select('samples.id', 'width', 'height', 'camera', 'captured_at', 'audit', 'cluster', 'split', {
+          annotations: this.#knex('annotation_history as h')
+            .whereRaw('h.sample_id = samples.id')
+            .andWhere('h.verdict', 'accepted')
+            .orderBy('h.id', 'desc')
+            .limit(1)
+            .select('annotations'),
+        })
+      for (const row of rows) {
+        records.push({
+          image: row.id,
+          width: row.width,
+          height: row.height,
+          camera: row.camera,
+          capturedAt: row.captured_at,
+          audit: Boolean(row.audit),
+          cluster: row.cluster,
+          split: row.split,
+          annotations: parseJson(Annotations, row.annotations, 'stored annotations'),
+        })
+      }
+      if (rows.length < pageSize) return records
+      after = rows.at(-1)!.id
+    }
+  }
+
+  /** Near-duplicate clusters that have a held-out sample, labelled or not. */
+  async heldOutClusters(): Promise<Set<number>> {
+    const rows: { cluster: number }[] = await this.#knex('samples').where({ split: 'held-out' }).distinct('cluster')
+    return new Set(rows.map(({ cluster }) => cluster))
+  }
+
+  /** Accepted labels of the training split since a moment. */
+  async acceptedSince(at: number): Promise<number> {
+    return await this.#accepted('train', at)
+  }
+
+  /** Accepted labels of the held-out split, all of them. */
+  async heldOut(): Promise<number> {
+    return await this.#accepted('held-out', 0)
+  }
+
+  async #accepted(split: Split, at: number): Promise<number> {
+    const row = await this.#knex('tasks')
+      .join('samples', 'samples.id', 'tasks.sample_id')
+      .where({ 'tasks.state': 'accepted', split })
+      .andWhere('tasks.decided_at', '>=', at)
+      .count({ count: '*' })
+      .first()
+    return number(row?.count)
+  }
+
+  /** When the first hard (not audit) sample came in since a moment; null while none has. */
+  async firstHardSample(since: number): Promise<number | null> {
+    const row: { first?: number | null } | undefined = await this.#knex('samples')
+      .where({ audit: false })
+      .andWhere('received_at', '>=', since)
+      .min({ first: 'received_at' })
+      .first()
+    return row?.first ?? null
+  }
+
+  async samplesSince(since: number): Promise<number> {
+    return number((await this.#knex('samples').where('received_at', '>=', since).count({ count: '*' }).first())?.count)
+  }
+
+  async samplesByDevice(): Promise<Map<string, number>> {
+    const rows: { device_id: string; count: string | number }[] = await this.#knex('samples')
+      .select('device_id')
+      .count({ count: '*' })
+      .groupBy('device_id')
+    return new Map(rows.map(({ device_id, count }) => [device_id, number(count)]))
+  }
+}

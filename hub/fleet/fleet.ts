@@ -1,0 +1,150 @@
+/** Devices: enrols them, hears what they say, asks them for pictures. */
+import { randomBytes } from 'node:crypto'
+import type { Knex } from 'knex'
+import type { Static } from 'typebox'
+import { MuninnError } from '../../protocol/errors.ts'
+import type { Device, Enrolment, NewDevice } from '../../protocol/http/fleet.ts'
+import { type Deployment, downTopic, type Preview, type Status, type Telemetry, type Watch } from '../../protocol/topics.ts'
+import { hashPassword } from '../auth/passwords.ts'
+import type { Broker } from '../broker/broker.ts'
+import type { Events } from '../events/events.ts'
+import type { ModelRepository } from '../registry/model-repository.ts'
+import type { Signer } from '../registry/signer.ts'
+import { agentYaml } from './agent-yaml.ts'
+import type { DesiredStates } from './desired.ts'
+import type { DeviceRepository } from './device-repository.ts'
+import { viewDevice } from './device-view.ts'
+import { PreviewStore } from './previews.ts'
+
+/** How long a device sends pictures after each time it was asked. */
+const watchSeconds = 15
+
+interface Parts {
+  readonly knex: Knex
+  readonly devices: DeviceRepository
+  readonly models: ModelRepository
+  readonly desired: DesiredStates
+  readonly signer: Signer
+  readonly broker: Broker
+  readonly events: Events
+  readonly now: () => number
+  /** What devices are told to connect to; known once the broker listens. */
+  readonly mqttUrl: () => string
+  /** Samples by device. */
+  readonly countSamples: () => Promise<ReadonlyMap<string, number>>
+}
+
+export class Fleet {
+  readonly #parts: Parts
+  readonly #previews: PreviewStore
+  readonly #askedAt = new Map<string, number>()
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.#previews = new PreviewStore({ now: parts.now })
+  }
+
+  async start(): Promise<void> {
+    await this.#parts.devices.allOffline()
+    await this.#parts.desired.publish()
+  }
+
+  /** A new device starts with the champion, if there is one. @throws MuninnError VERSION_CONFLICT when the name is taken */
+  async enrol({ id, name, site }: Static<typeof NewDevice>): Promise<Enrolment> {
+    const { knex, devices, models, now } = this.#parts
+    const password = newPassword()
+    const password_hash = await hashPassword(password)
+    const created = await knex.transaction(async (trx) => {
+      const champion = (await models.champion(trx))?.sha256 ?? null
+      const row = { id, name: name || id, site: site ?? '', created_at: now(), password_hash }
+      return await devices.insert({ ...row, desired_model: champion, desired_deployment: champion ? 1 : 0 }, trx)
+    })
+    if (!created)
+      throw new MuninnError('VERSION_CONFLICT', `there is a device ${id} already; choose another name or give it a new password`)
+    await this.#parts.desired.publish([id])
+    this.#parts.events.emit({ kind: 'device', id })
+    return this.#enrolment(id, password)
+  }
+
+  /** A new password; the old one is worth nothing from now on. @throws MuninnError NOT_FOUND */
+  async rotate(id: string): Promise<Enrolment> {
+    const password = newPassword()
+    if (!(await this.#parts.devices.change(id, { password_hash: await hashPassword(password) }))) throw missing(id)
+    await this.#parts.broker.disconnect(id)
+    this.#parts.events.emit({ kind: 'device', id })
+    return this.#enrolment(id, password)
+  }
+
+  /** Its samples and labels stay. @throws MuninnError NOT_FOUND */
+  async remove(id: string): Promise<void> {
+    if (!(await this.#parts.devices.delete(id))) throw missing(id)
+    await this.#parts.broker.disconnect(id)
+    await this.#parts.desired.forget(id)
+    this.#previews.forget(id)
+    this.#askedAt.delete(id)
+    this.#parts.events.emit({ kind: 'device', id })
+  }
+
+  async list(): Promise<Device[]> {
+    const samples = await this.#parts.countSamples()
+    return (await this.#parts.devices.list()).map((row) => viewDevice(row, samples.get(row.id) ?? 0))
+  }
+
+  /** @throws MuninnError NOT_FOUND */
+  async get(id: string): Promise<Device> {
+    const row = await this.#parts.devices.find(id)
+    if (!row) throw missing(id)
+    return viewDevice(row, (await this.#parts.countSamples()).get(id) ?? 0)
+  }
+
+  /** Asks the device for pictures (at most every few seconds) and gives those it has sent. @throws MuninnError NOT_FOUND */
+  async watch(id: string): Promise<Preview[]> {
+    const { devices, broker, now } = this.#parts
+    if (!(await devices.find(id))) throw missing(id)
+    if (now() - (this.#askedAt.get(id) ?? 0) > (watchSeconds * 1000) / 3) {
+      this.#askedAt.set(id, now())
+      const watch: Watch = { v: 1, seconds: watchSeconds }
+      await broker.publish(downTopic(id, 'watch'), JSON.stringify(watch), { retain: false, qos: 1 })
+    }
+    return this.#previews.list(id)
+  }
+
+  /** @throws MuninnError NOT_FOUND when there is none of the last minute */
+  preview(id: string, camera: string): Preview {
+    const found = this.#previews.list(id).find((preview) => preview.camera === camera)
+    if (!found) throw new MuninnError('NOT_FOUND', `no picture of ${camera} in the last minute`)
+    return found
+  }
+
+  // ---- what devices say
+
+  async onStatus(id: string, status: Status): Promise<void> {
+    const now = this.#parts.now()
+    // A last will was written when the device connected, and the broker publishes it: its clock and its hour say nothing.
+    const seen = status.online ? { last_seen: now, clock_skew: status.at - now } : {}
+    if (await this.#parts.devices.change(id, { online: status.online, status: JSON.stringify(status), ...seen }))
+      this.#parts.events.emit({ kind: 'device', id })
+  }
+
+  async onTelemetry(id: string, telemetry: Telemetry): Promise<void> {
+    const change = { telemetry: JSON.stringify(telemetry), last_seen: this.#parts.now(), online: true }
+    if (await this.#parts.devices.change(id, change)) this.#parts.events.emit({ kind: 'device', id })
+  }
+
+  async onDeployment(id: string, deployment: Deployment): Promise<void> {
+    if (await this.#parts.devices.change(id, { deployment: JSON.stringify(deployment) }))
+      this.#parts.events.emit({ kind: 'device', id })
+  }
+
+  async onPreview(id: string, preview: Preview): Promise<void> {
+    this.#previews.put(id, preview)
+  }
+
+  #enrolment(device: string, password: string): Enrolment {
+    const facts = { device, password, mqttUrl: this.#parts.mqttUrl(), publicKey: this.#parts.signer.publicKey }
+    return { ...facts, config: agentYaml(facts) }
+  }
+}
+
+const newPassword = () => randomBytes(24).toString('base64url')
+const missing = (id: string) => new MuninnError('NOT_FOUND', `there is no device ${id}`)
