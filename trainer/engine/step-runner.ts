@@ -125,9 +125,9 @@ export class StepRunner {
     const gradient = mean(results.map((each) => each.gradient!))
     const losses = mean(results.map((each) => each.losses!))
     const told = Object.fromEntries(names.map((name, i) => [name, losses[i]!]))
-    if (!isFinite(gradient) || !isFinite(losses)) {
+    if (!allFinite(gradient) || !allFinite(losses)) {
       if (++this.#failures >= patience) {
-        const bad = step.parameters.find(({ offset, size }) => !isFinite(gradient.subarray(offset, offset + size)))
+        const bad = step.parameters.find(({ offset, size }) => !allFinite(gradient.subarray(offset, offset + size)))
         throw new Error(
           `the gradient of ${bad?.name ?? 'the loss'} was NaN or infinite for ${patience} steps in a row (step ${state.step}); a smaller learning rate helps`,
         )
@@ -184,7 +184,7 @@ function mean(vectors: readonly Float32Array[]): Float32Array {
 }
 
 /** Any NaN or infinity makes the sum of its multiples with 0 NaN: one pass without a call per number. */
-function isFinite(values: Float32Array): boolean {
+function allFinite(values: Float32Array): boolean {
   let sum = 0
   for (let i = 0; i < values.length; i++) sum += values[i]! * 0
   return sum === 0

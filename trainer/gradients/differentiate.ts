@@ -6,6 +6,9 @@ import { emitBatchNormalization } from './normalization.ts'
 import type { Dialect, Recorded } from './rule.ts'
 import { ruleOf } from './rules.ts'
 
+/** Nothing flows back through an Identity whose name begins so: its value counts as given. */
+export const stopGradient = 'stopGradient'
+
 /** Replays one forward node in a dialect. Its outputs keep their names in `values`. */
 export function replay(
   g: GraphBuilder,
@@ -35,7 +38,8 @@ export function differentiate(
   { tape, loss, wanted, dialect }: { tape: readonly Recorded[]; loss: Value; wanted: Iterable<string>; dialect: Dialect },
 ): Map<string, Value> {
   const reached = new Set(wanted)
-  for (const { inputs, outputs } of tape) {
+  for (const { node, inputs, outputs } of tape) {
+    if (node.name.startsWith(stopGradient)) continue
     if (inputs.some((each) => each && reached.has(each.name)))
       for (const each of outputs) if (each.type === 'float32') reached.add(each.name)
   }
@@ -44,7 +48,7 @@ export function differentiate(
     const dys = recorded.outputs.map((each) => gradients.get(each.name) ?? null)
     const dy = dys.find((each) => each !== null)
     const flags = recorded.inputs.map((each) => each !== null && reached.has(each.name))
-    if (!dy || !flags.includes(true)) continue
+    if (!dy || !flags.includes(true) || recorded.node.name.startsWith(stopGradient)) continue
     const made = ruleOf(recorded.node.op, recorded.node.name)({ ...recorded, g, dialect, dy, dys, wanted: flags })
     for (const [i, gradient] of made.entries()) {
       if (!gradient || !flags[i]) continue

@@ -1,0 +1,77 @@
+/** Which cells answer for which true box: adaptive training sample selection (ATSS, Zhang et al., CVPR 2020), static, before the step. */
+import { type Box, iou } from '../../protocol/boxes.ts'
+import type { Cells } from './cells.ts'
+
+export interface Assignment {
+  readonly cell: number
+  /** Index of the true box. */
+  readonly truth: number
+}
+
+/** Candidates per grid, and side of the anchor square in strides, as published. */
+const candidatesPerLevel = 9
+const anchorStrides = 8
+
+/**
+ * Positives of one picture. Every true box gets at least one cell, however small it is: the published rule leaves out boxes that
+ * hold no cell's centre, and licence plates at 8 px are such boxes.
+ */
+export function assign(truths: readonly Box[], cells: Cells): Assignment[] {
+  const owner = new Map<number, { truth: number; overlap: number }>()
+  const claim = (cell: number, truth: number, overlap: number) => {
+    const before = owner.get(cell)
+    if (!before || before.overlap < overlap) owner.set(cell, { truth, overlap })
+  }
+  for (const [truth, box] of truths.entries()) {
+    const candidates = nearest(box, cells)
+    const overlaps = candidates.map((cell) => iou(box, anchor(cells, cell)))
+    const mean = overlaps.reduce((sum, value) => sum + value, 0) / overlaps.length
+    const deviation = Math.sqrt(overlaps.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, overlaps.length - 1))
+    let claimed = false
+    for (const [i, cell] of candidates.entries()) {
+      const [x, y] = [cells.x[cell]!, cells.y[cell]!]
+      const inside = Math.min(x - box[0], y - box[1], box[2] - x, box[3] - y) > 0.01
+      if (overlaps[i]! < mean + deviation || !inside) continue
+      claim(cell, truth, overlaps[i]!)
+      claimed = true
+    }
+    if (!claimed) {
+      const best = overlaps.indexOf(Math.max(...overlaps))
+      claim(candidates[best]!, truth, overlaps[best]! + 1e-6)
+    }
+  }
+  return [...owner].map(([cell, { truth }]) => ({ cell, truth })).sort((a, b) => a.cell - b.cell)
+}
+
+function anchor(cells: Cells, cell: number): Box {
+  const half = (anchorStrides * cells.stride[cell]!) / 2
+  const [x, y] = [cells.x[cell]!, cells.y[cell]!]
+  return [x - half, y - half, x + half, y + half]
+}
+
+/** The nine cells of each grid whose centres are nearest to the box's centre; on a regular grid these lie in a small window. */
+function nearest(box: Box, cells: Cells): number[] {
+  const [cx, cy] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
+  return cells.levels.slice(0, -1).flatMap((start, level) => {
+    const end = cells.levels[level + 1]!
+    const stride = cells.stride[start]!
+    const columns = columnsOf(cells, start, end)
+    const rows = (end - start) / columns
+    const near: { cell: number; distance: number }[] = []
+    const [column, row] = [Math.floor(cx / stride), Math.floor(cy / stride)]
+    for (let r = Math.max(0, row - 2); r <= Math.min(rows - 1, row + 2); r++) {
+      for (let c = Math.max(0, column - 2); c <= Math.min(columns - 1, column + 2); c++) {
+        const cell = start + r * columns + c
+        near.push({ cell, distance: (cells.x[cell]! - cx) ** 2 + (cells.y[cell]! - cy) ** 2 })
+      }
+    }
+    near.sort((a, b) => a.distance - b.distance || a.cell - b.cell)
+    return near.slice(0, candidatesPerLevel).map(({ cell }) => cell)
+  })
+}
+
+function columnsOf(cells: Cells, start: number, end: number): number {
+  let columns = 1
+  while (start + columns < end && cells.y[start + columns] === cells.y[start]) columns++
+  return columns
+}

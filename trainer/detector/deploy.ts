@@ -1,0 +1,110 @@
+/** Puts the deployed model's end behind a core: decoding, non-maximum suppression and the embedding, as nodes inside the file. */
+import type { GraphBuilder, Value } from '../graph/builder.ts'
+import type { Graph } from '../onnx/graph.ts'
+import { intTensor } from '../onnx/graph.ts'
+import { cellsOf } from './cells.ts'
+import { continued, withInput } from './core.ts'
+import { leadOf, type Specification, withSpecification } from './specification.ts'
+
+/** Lowest score that leaves the file: the miner needs the doubtful ones. */
+export const scoreFloor = 0.05
+/** Most detections that leave the file, best first. */
+export const maxDetections = 300
+
+/** The largest exponent of a size that is decoded: exp(8) strides is beyond any picture, and keeps float32 finite. */
+const maxLogSize = 8
+
+/**
+ * Boxes [cells, 4] in input pixels and class probabilities [cells, C] from raw rows [batch, cells, width].
+ * Batch 1 gives these; in training `decodeBoxes` is used on chosen rows.
+ */
+export function decodeBoxes(
+  g: GraphBuilder,
+  specification: Pick<Specification, 'head'>,
+  rows: Value,
+  centres: { x: Value; y: Value; stride: Value },
+): Value {
+  const last = rows.shape.length - 1
+  const column = (from: number, to: number) => g.slice(rows, [from], [to], [last])
+  const { x, y, stride } = centres
+  const limited = (value: Value) => g.exp(g.op('Clip', [value, g.constant(-maxLogSize), g.constant(maxLogSize)]))
+  if (specification.head === 'yolox') {
+    // cx = (p0 + grid x) stride; the centre of a cell is half a stride right of its grid line.
+    const half = g.scale(stride, 0.5)
+    const cx = g.add(g.mul(column(0, 1), stride), g.sub(x, half))
+    const cy = g.add(g.mul(column(1, 2), stride), g.sub(y, half))
+    const w = g.mul(limited(column(2, 3)), half)
+    const h = g.mul(limited(column(3, 4)), half)
+    return g.concat([g.sub(cx, w), g.sub(cy, h), g.add(cx, w), g.add(cy, h)], last)
+  }
+  const distance = g.mul(limited(column(0, 4)), stride)
+  const side = (i: number) => g.slice(distance, [i], [i + 1], [last])
+  return g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.add(x, side(2)), g.add(y, side(3))], last)
+}
+
+/** Class probabilities from raw rows, same leading shape. */
+export function decodeScores(g: GraphBuilder, { head, classes }: Pick<Specification, 'head' | 'classes'>, rows: Value): Value {
+  const last = rows.shape.length - 1
+  const lead = leadOf(head)
+  const scores = g.sigmoid(g.slice(rows, [lead], [lead + classes.length], [last]))
+  return head === 'yolox' ? g.mul(scores, g.sigmoid(g.slice(rows, [4], [5], [last]))) : scores
+}
+
+/**
+ * The whole deployed file from a core. Each output row carries one class: the suppression works per class, and a box that survives
+ * for two classes leaves as two rows.
+ */
+export function deployed(core: Graph, specification: Specification, { width, height }: { width: number; height: number }): Graph {
+  const g = continued(withInput(core, { batch: 1, width, height }))
+  let boxes: Value
+  let scores: Value
+  if (specification.head === 'fixed') {
+    boxes = g.value(specification.rows)
+    scores = g.value(specification.scores!)
+  } else {
+    const rows = g.value(specification.rows)
+    const flat = g.reshape(rows, rows.shape.slice(1))
+    const cells = cellsOf({ width, height, strides: specification.strides })
+    const column = (values: Float32Array) => g.constant(values, [values.length, 1])
+    boxes = decodeBoxes(g, specification, flat, { x: column(cells.x), y: column(cells.y), stride: column(cells.stride) })
+    scores = decodeScores(g, specification, flat)
+  }
+  suppress(g, boxes, scores, specification.nmsIou)
+  const feature = g.value(specification.feature)
+  const pooled = g.reshape(g.mean(feature, [2, 3]), [feature.shape[1]!])
+  const length = g.sqrt(g.add(g.sum(g.mul(pooled, pooled)), g.constant(1e-12)))
+  g.output(g.div(pooled, length), 'embedding')
+  return withSpecification({ ...g.graph, name: specification.architecture }, specification)
+}
+
+/** Outputs `boxes` [n, 4] and `scores` [n, C], best first. */
+function suppress(g: GraphBuilder, boxes: Value, scores: Value, iouThreshold: number): void {
+  const classes = scores.shape[1]!
+  const int = (value: number) => g.initializer(`limit_${value}`, intTensor([1], [value]))
+  const single = (value: number) =>
+    g.initializer(`threshold_${value}`, { type: 'float32', shape: [1], data: Float32Array.of(value) })
+  const perClass = g.op('Unsqueeze', [g.transpose(scores, [1, 0]), g.ints([0])])
+  const batched = g.op('Unsqueeze', [boxes, g.ints([0])])
+  // [n, 3]: batch, class, box
+  const chosen = g.op('NonMaxSuppression', [batched, perClass, int(maxDetections), single(iouThreshold), single(scoreFloor)])
+  const classAndBox = g.slice(chosen, [1], [3], [1])
+  const kind = g.slice(chosen, [1], [2], [1])
+  const box = g.slice(chosen, [2], [3], [1])
+  const score = g.op('GatherND', [g.op('Squeeze', [perClass, g.ints([0])]), classAndBox])
+  const count = g.op('Min', [g.op('Shape', [score]), int(maxDetections)])
+  const [best, order] = g.ops('TopK', [score, count], { outputs: 2 }) as [Value, Value]
+  g.output(g.op('GatherND', [boxes, g.op('Gather', [box, order])]), 'boxes')
+  const oneHot = g.op(
+    'Cast',
+    [
+      g.op('Equal', [
+        g.op('Gather', [kind, order]),
+        g.initializer('classes', intTensor([1, classes], [...Array(classes).keys()])),
+      ]),
+    ],
+    {
+      attributes: { to: 1 },
+    },
+  )
+  g.output(g.mul(oneHot, g.op('Unsqueeze', [best, g.ints([1])])), 'scores')
+}

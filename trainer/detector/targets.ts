@@ -1,0 +1,73 @@
+/** Turns the labels of a batch into the inputs of the training graph. */
+import type { Box } from '../../protocol/boxes.ts'
+import type { Feeds } from '../engine/step-worker.ts'
+import { assign } from './assignment.ts'
+import type { Cells } from './cells.ts'
+
+/** A labelled box in pixels of the model's input; `ignore` marks a region from which nothing may be learnt. */
+export interface Label {
+  readonly box: Box
+  readonly label: number
+  readonly ignore?: boolean
+}
+
+/** Smaller boxes (input pixels, either side) are left out: augmentation cut them off, and no cell could answer for them. */
+const smallest = 2
+
+export function targetsOf(
+  pictures: readonly (readonly Label[])[],
+  { cells, classes, positives, oneHot }: { cells: Cells; classes: number; positives: number; oneHot: boolean },
+): Feeds {
+  const perPicture = cells.x.length
+  const index = new BigInt64Array(positives)
+  const classIndex = new BigInt64Array(positives * 2)
+  const target = new Float32Array(positives * 4)
+  const centre = new Float32Array(positives * 3)
+  const weight = new Float32Array(positives)
+  const hot = new Float32Array(oneHot ? positives * classes : 0)
+  const rowWeight = new Float32Array(perPicture * pictures.length).fill(1)
+  let next = 0
+  for (const [picture, labels] of pictures.entries()) {
+    const first = picture * perPicture
+    for (const { box } of labels.filter(({ ignore }) => ignore)) {
+      for (let cell = 0; cell < perPicture; cell++) {
+        const [x, y] = [cells.x[cell]!, cells.y[cell]!]
+        if (x > box[0] && x < box[2] && y > box[1] && y < box[3]) rowWeight[first + cell] = 0
+      }
+    }
+    const truths = labels.filter(({ box, ignore }) => !ignore && box[2] - box[0] >= smallest && box[3] - box[1] >= smallest)
+    const assigned = assign(
+      truths.map(({ box }) => box),
+      cells,
+    )
+    for (const { cell, truth } of assigned) {
+      if (next === positives) break
+      const { box, label } = truths[truth]!
+      const row = BigInt(first + cell)
+      index[next] = row
+      classIndex[next * 2] = row
+      classIndex[next * 2 + 1] = BigInt(label)
+      target.set(box, next * 4)
+      centre.set([cells.x[cell]!, cells.y[cell]!, cells.stride[cell]!], next * 3)
+      weight[next] = 1
+      if (oneHot) hot[next * classes + label] = 1
+      rowWeight[first + cell] = 1
+      next++
+    }
+  }
+  // Padding points at the first row with weight 0; its box must be a sane one, or its gradient would be NaN times 0.
+  for (let i = next; i < positives; i++) {
+    target.set([0, 0, 8, 8], i * 4)
+    centre.set([4, 4, 8], i * 3)
+  }
+  return {
+    index: { type: 'int64', shape: [positives, 1], data: index },
+    classIndex: { type: 'int64', shape: [positives, 2], data: classIndex },
+    target: { type: 'float32', shape: [positives, 4], data: target },
+    centre: { type: 'float32', shape: [positives, 3], data: centre },
+    weight: { type: 'float32', shape: [positives, 1], data: weight },
+    rowWeight: { type: 'float32', shape: [rowWeight.length, 1], data: rowWeight },
+    normalizer: { type: 'float32', shape: [1], data: Float32Array.of(1 / Math.max(1, next)) },
+    ...(oneHot && { oneHot: { type: 'float32', shape: [positives, classes], data: hot } as const }),
+  }
+}
