@@ -1,0 +1,232 @@
+/** Composes the hub: every part in one named object, built top to bottom; start() and stop() mirror each other. */
+import { join } from 'node:path'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Knex } from 'knex'
+import type { HubConfig } from '../protocol/config.ts'
+import type { Demo } from '../protocol/http/labelling.ts'
+import { type App, buildApp } from './app.ts'
+import { Access } from './auth/access.ts'
+import { checkPassword } from './auth/passwords.ts'
+import { TokenRepository } from './auth/token-repository.ts'
+import type { Blobs } from './blobs/blobs.ts'
+import { DiskBlobs } from './blobs/disk-blobs.ts'
+import type { Broker } from './broker/broker.ts'
+import { EmbeddedBroker } from './broker/embedded-broker.ts'
+import { ExternalBroker } from './broker/external-broker.ts'
+import { migrate, openDatabase } from './database/database.ts'
+import { DatasetRepository } from './datasets/dataset-repository.ts'
+import { Datasets } from './datasets/datasets.ts'
+import { LabelledRepository } from './datasets/labelled-repository.ts'
+import { Events } from './events/events.ts'
+import { DesiredStates } from './fleet/desired.ts'
+import { DeviceRepository } from './fleet/device-repository.ts'
+import { Fleet } from './fleet/fleet.ts'
+import { Messages } from './ingest/messages.ts'
+import { OverviewRepository } from './overview/overview-repository.ts'
+import { Distribution } from './registry/distribution.ts'
+import { ModelRepository } from './registry/model-repository.ts'
+import { Registry } from './registry/registry.ts'
+import { Signer } from './registry/signer.ts'
+import { RolloutRepository } from './rollouts/rollout-repository.ts'
+import { Rollouts } from './rollouts/rollouts.ts'
+import { Loop } from './rounds/loop.ts'
+import { RoundRepository } from './rounds/round-repository.ts'
+import { Rounds } from './rounds/rounds.ts'
+import { RunRepository } from './runs/run-repository.ts'
+import { Runs } from './runs/runs.ts'
+import { TrainerDesk } from './runs/trainer-desk.ts'
+import { SettingsRepository } from './settings/settings-repository.ts'
+
+export interface HubOptions {
+  readonly log: FastifyBaseLogger
+  /** Full rights for the program that starts the hub. */
+  readonly bootstrapToken?: string
+  /** Milliseconds since 1970; tests set their own. */
+  readonly now?: () => number
+}
+
+export interface HubParts {
+  readonly config: HubConfig
+  readonly log: FastifyBaseLogger
+  readonly now: () => number
+  readonly knex: Knex
+  readonly blobs: Blobs
+  readonly events: Events
+  readonly broker: Broker
+  readonly access: Access
+  readonly tokens: TokenRepository
+  readonly settings: SettingsRepository
+  readonly labelled: LabelledRepository
+  readonly datasets: Datasets
+  readonly signer: Signer
+  readonly models: ModelRepository
+  readonly registry: Registry
+  readonly devices: DeviceRepository
+  readonly desired: DesiredStates
+  readonly fleet: Fleet
+  readonly runRows: RunRepository
+  readonly runs: Runs
+  readonly desk: TrainerDesk
+  readonly rollouts: Rollouts
+  readonly rounds: Rounds
+  readonly loop: Loop
+  readonly overview: OverviewRepository
+  readonly demo: () => Promise<Demo | null>
+}
+
+export interface Hub extends HubParts {
+  readonly app: App
+  /** Listens when it returns. */
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+export async function buildHub(config: HubConfig, { log, bootstrapToken, now = Date.now }: HubOptions): Promise<Hub> {
+  const knex = openDatabase({ folder: config.dataFolder, ...(config.database && { url: config.database }) })
+  const blobs = new DiskBlobs({ folder: join(config.dataFolder, 'blobs') })
+  const signer = new Signer({ path: join(config.dataFolder, 'signing-key.pem') })
+  const events = new Events()
+
+  const tokens = new TokenRepository({ knex })
+  const settings = new SettingsRepository({ knex })
+  const labelled = new LabelledRepository({ knex })
+  const datasetRows = new DatasetRepository({ knex })
+  const models = new ModelRepository({ knex })
+  const devices = new DeviceRepository({ knex })
+  const runRows = new RunRepository({ knex })
+  const rolloutRows = new RolloutRepository({ knex })
+  const roundRows = new RoundRepository({ knex })
+  const overview = new OverviewRepository({ knex })
+
+  const access = new Access({
+    bootstrapToken,
+    tokenOwner: async (hash) => (await tokens.findByHash(hash)) ?? null,
+    sessionOf: async () => null,
+  })
+
+  const messages = new Messages({
+    handlers: {
+      status: (device, status) => fleet.onStatus(device, status),
+      telemetry: (device, telemetry) => fleet.onTelemetry(device, telemetry),
+      deployment: (device, deployment) => fleet.onDeployment(device, deployment),
+      preview: (device, preview) => fleet.onPreview(device, preview),
+      sample: async () => {},
+    },
+    onRefused: ({ device, kind, error }) => log.warn({ device, kind, err: error }, 'message refused'),
+  })
+  const broker: Broker = config.broker
+    ? new ExternalBroker({ url: config.broker, onMessage: messages.receive, onState: (words) => log.warn(words) })
+    : new EmbeddedBroker({
+        host: config.host,
+        port: config.mqttPort,
+        authenticate: async (device, password) => {
+          const hash = await devices.passwordHash(device)
+          return hash !== undefined && (await checkPassword(password, hash))
+        },
+        onMessage: messages.receive,
+        onRefused: (what) => log.warn(what, 'device refused'),
+      })
+
+  const registry = new Registry({ knex, models, devices, blobs, signer, events })
+  const distribution = new Distribution({ models, devices, blobs, broker })
+  const desired = new DesiredStates({ devices, models, settings, distribution, broker, now })
+  const fleet = new Fleet({
+    knex,
+    devices,
+    models,
+    desired,
+    signer,
+    broker,
+    events,
+    now,
+    mqttUrl: () => config.publicMqttUrl ?? broker.url,
+    countSamples: () => labelled.samplesByDevice(),
+  })
+  const datasets = new Datasets({ datasets: datasetRows, labelled, settings, blobs, events, now })
+  const runs = new Runs({ runs: runRows, datasets: datasetRows, snapshots: datasets, models, settings, events, now })
+  const desk = new TrainerDesk({
+    knex,
+    runs: runRows,
+    views: runs,
+    datasets: datasetRows,
+    models,
+    registry,
+    settings,
+    blobs,
+    events,
+    now,
+  })
+  const rollouts = new Rollouts({ knex, rollouts: rolloutRows, models, devices, settings, desired, events, now })
+  const rounds = new Rounds({
+    knex,
+    rounds: roundRows,
+    runs,
+    runRows,
+    rollouts,
+    rolloutRows,
+    datasets: datasetRows,
+    labelled,
+    models,
+    settings,
+    events,
+    now,
+  })
+  const loop = new Loop({
+    rollouts,
+    rounds,
+    desk,
+    events,
+    onError: (error) => log.error({ err: error }, 'the loop stumbled; it tries again'),
+  })
+
+  const parts: HubParts = {
+    config,
+    log,
+    now,
+    knex,
+    blobs,
+    events,
+    broker,
+    access,
+    tokens,
+    settings,
+    labelled,
+    datasets,
+    signer,
+    models,
+    registry,
+    devices,
+    desired,
+    fleet,
+    runRows,
+    runs,
+    desk,
+    rollouts,
+    rounds,
+    loop,
+    overview,
+    demo: async () => null,
+  }
+  const app = await buildApp(parts)
+
+  return {
+    ...parts,
+    app,
+    start: async () => {
+      await migrate(knex)
+      await blobs.start()
+      signer.start()
+      await broker.start()
+      await fleet.start()
+      await desk.start()
+      loop.start()
+      await app.listen({ host: config.host, port: config.port })
+    },
+    stop: async () => {
+      await app.close()
+      await loop.stop()
+      await broker.stop()
+      await knex.destroy()
+    },
+  }
+}

@@ -1,0 +1,55 @@
+/** Takes each message of a device apart by the one topic map and hands it to its handler; a kind without one does not compile. */
+import { decode } from 'cborg'
+import { MuninnError } from '../../protocol/errors.ts'
+import { parse, parseJson } from '../../protocol/parse.ts'
+import { parseUpTopic, type UpKind, type UpPayload, upPayloads } from '../../protocol/topics.ts'
+
+export type Handlers = { readonly [K in UpKind]: (device: string, payload: UpPayload<K>) => Promise<void> }
+
+interface Parts {
+  readonly handlers: Handlers
+  /** Told of each message that was not taken; the device goes on. */
+  readonly onRefused: (what: { device: string; kind: string; error: unknown }) => void
+}
+
+export class Messages {
+  readonly #parts: Parts
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  /** Never rejects: a bad message disturbs nothing else. */
+  readonly receive = async (topic: string, payload: Uint8Array): Promise<void> => {
+    const parsed = parseUpTopic(topic)
+    // An empty retained message only clears a former one.
+    if (!parsed || payload.length === 0) return
+    try {
+      await this.#handle(parsed.device, parsed.kind, payload)
+    } catch (error) {
+      this.#parts.onRefused({ ...parsed, error })
+    }
+  }
+
+  async #handle<K extends UpKind>(device: string, kind: K, payload: Uint8Array): Promise<void> {
+    const { maxBytes } = upPayloads[kind]
+    if (payload.length > maxBytes)
+      throw new MuninnError('TOO_LARGE', `${kind} of ${payload.length} bytes; at most ${maxBytes} are taken`)
+    await this.#parts.handlers[kind](device, decodePayload(kind, payload))
+  }
+}
+
+/** @throws MuninnError INVALID_INPUT */
+export function decodePayload<K extends UpKind>(kind: K, payload: Uint8Array): UpPayload<K> {
+  const { schema, encoding } = upPayloads[kind]
+  if (encoding === 'json') return parseJson(schema, Buffer.from(payload).toString('utf8'), kind) as UpPayload<K>
+  let value: unknown
+  try {
+    value = decode(payload, { strict: true, rejectDuplicateMapKeys: true })
+  } catch (cause) {
+    throw new MuninnError('INVALID_INPUT', `${kind}: not CBOR (${cause instanceof Error ? cause.message : String(cause)})`, {
+      cause,
+    })
+  }
+  return parse(schema, value, kind) as UpPayload<K>
+}

@@ -1,0 +1,40 @@
+/** Training runs as people see them. */
+import { Type } from 'typebox'
+import { Logs, Metrics, NewRun, Run } from '../../protocol/http/training.ts'
+import type { App } from '../app.ts'
+import { nameOf } from '../auth/access.ts'
+import type { HubParts } from '../hub.ts'
+
+const ById = Type.Object({ id: Type.Integer() })
+const After = Type.Object({ after: Type.Integer({ default: -1 }) })
+
+export function runRoutes(app: App, { access, runs, rounds, knex }: HubParts): void {
+  const see = access.authenticate('viewer')
+  const manage = access.authenticate('manager')
+
+  app.get('/api/runs', { preHandler: see, schema: { response: { 200: Type.Array(Run) } } }, async () => await runs.list())
+
+  app.post('/api/runs', { preHandler: manage, schema: { body: NewRun, response: { 200: Run } } }, async (request) => {
+    return await rounds.start(async (also) => await runs.create(request.body, nameOf(request), also, knex))
+  })
+
+  app.get('/api/runs/:id', { preHandler: see, schema: { params: ById, response: { 200: Run } } }, async (request) => {
+    return await runs.get(request.params.id)
+  })
+
+  app.post('/api/runs/:id/cancel', { preHandler: manage, schema: { params: ById, response: { 200: Run } } }, async (request) => {
+    return await runs.cancel(request.params.id, nameOf(request))
+  })
+
+  app.get(
+    '/api/runs/:id/metrics',
+    { preHandler: see, schema: { params: ById, querystring: After, response: { 200: Metrics } } },
+    async (request) => await runs.metrics(request.params.id, request.query.after),
+  )
+
+  app.get(
+    '/api/runs/:id/logs',
+    { preHandler: see, schema: { params: ById, querystring: After, response: { 200: Logs } } },
+    async (request) => await runs.logs(request.params.id, request.query.after),
+  )
+}

@@ -1,0 +1,28 @@
+/** GET and PUT /api/settings. */
+import { MuninnError } from '../../protocol/errors.ts'
+import { Settings } from '../../protocol/http/fleet.ts'
+import type { App } from '../app.ts'
+import type { HubParts } from '../hub.ts'
+
+export function settingsRoutes(app: App, { access, settings, desired, events }: HubParts): void {
+  app.get('/api/settings', { preHandler: access.authenticate('viewer'), schema: { response: { 200: Settings } } }, async () => {
+    return await settings.get()
+  })
+
+  app.put(
+    '/api/settings',
+    { preHandler: access.authenticate('manager'), schema: { body: Settings, response: { 200: Settings } } },
+    async (request) => {
+      const names = request.body.classes.map(({ name }) => name)
+      const twice = names.find((name, index) => names.indexOf(name) !== index)
+      if (twice !== undefined) throw new MuninnError('INVALID_INPUT', `classes: “${twice}” stands there twice`)
+      const { from, to } = request.body.mining.lowConfidence
+      if (from > to) throw new MuninnError('INVALID_INPUT', 'mining.lowConfidence: `from` is above `to`')
+      await settings.put(request.body)
+      // Devices mine by what was just changed.
+      await desired.publish()
+      events.emit({ kind: 'settings' })
+      return request.body
+    },
+  )
+}
