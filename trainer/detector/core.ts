@@ -18,7 +18,7 @@ export function coreOf(graph: Graph, { rows, scores, feature }: Specification): 
 export function withInput(core: Graph, { batch, width, height }: { batch: number; width: number; height: number }): Graph {
   const initializers = new Map(core.initializers)
   for (const { op, inputs } of core.nodes) {
-    if (op !== 'Reshape') continue
+    if (op !== 'Reshape' || core.inputs[0]!.shape[0] === batch) continue
     const shape = core.initializers.get(inputs[1]!)
     if (!shape) continue
     const sizes = Array.from(shape.data as BigInt64Array, Number)

@@ -51,8 +51,8 @@ export function decodeScores(g: GraphBuilder, { head, classes }: Pick<Specificat
 }
 
 /**
- * The whole deployed file from a core. Each output row carries one class: the suppression works per class, and a box that survives
- * for two classes leaves as two rows.
+ * The whole deployed file from a core. With suppression per class a box that survives for two classes leaves as two rows, each with
+ * one class.
  */
 export function deployed(core: Graph, specification: Specification, { width, height }: { width: number; height: number }): Graph {
   const g = continued(withInput(core, { batch: 1, width, height }))
@@ -69,7 +69,7 @@ export function deployed(core: Graph, specification: Specification, { width, hei
     boxes = decodeBoxes(g, specification, flat, { x: column(cells.x), y: column(cells.y), stride: column(cells.stride) })
     scores = decodeScores(g, specification, flat)
   }
-  suppress(g, boxes, scores, specification.nmsIou)
+  suppress(g, boxes, scores, specification)
   const feature = g.value(specification.feature)
   const pooled = g.reshape(g.mean(feature, [2, 3]), [feature.shape[1]!])
   const length = g.sqrt(g.add(g.sum(g.mul(pooled, pooled)), g.constant(1e-12)))
@@ -78,33 +78,33 @@ export function deployed(core: Graph, specification: Specification, { width, hei
 }
 
 /** Outputs `boxes` [n, 4] and `scores` [n, C], best first. */
-function suppress(g: GraphBuilder, boxes: Value, scores: Value, iouThreshold: number): void {
+function suppress(g: GraphBuilder, boxes: Value, scores: Value, { nms, nmsIou }: Specification): void {
   const classes = scores.shape[1]!
+  const agnostic = nms === 'class-agnostic'
   const int = (value: number) => g.initializer(`limit_${value}`, intTensor([1], [value]))
-  const single = (value: number) =>
-    g.initializer(`threshold_${value}`, { type: 'float32', shape: [1], data: Float32Array.of(value) })
-  const perClass = g.op('Unsqueeze', [g.transpose(scores, [1, 0]), g.ints([0])])
-  const batched = g.op('Unsqueeze', [boxes, g.ints([0])])
+  const single = (name: string, value: number) =>
+    g.initializer(name, { type: 'float32', shape: [1], data: Float32Array.of(value) })
+  const ranked = agnostic ? g.op('ReduceMax', [scores], { attributes: { axes: [1], keepdims: 1 } }) : scores
+  const byClass = g.transpose(ranked, [1, 0])
+  const inputs = [g.op('Unsqueeze', [boxes, g.ints([0])]), g.op('Unsqueeze', [byClass, g.ints([0])])]
   // [n, 3]: batch, class, box
-  const chosen = g.op('NonMaxSuppression', [batched, perClass, int(maxDetections), single(iouThreshold), single(scoreFloor)])
-  const classAndBox = g.slice(chosen, [1], [3], [1])
-  const kind = g.slice(chosen, [1], [2], [1])
-  const box = g.slice(chosen, [2], [3], [1])
-  const score = g.op('GatherND', [g.op('Squeeze', [perClass, g.ints([0])]), classAndBox])
+  const chosen = g.op('NonMaxSuppression', [
+    ...inputs,
+    int(maxDetections),
+    single('nmsIou', nmsIou),
+    single('scoreFloor', scoreFloor),
+  ])
+  const score = g.op('GatherND', [byClass, g.slice(chosen, [1], [3], [1])])
   const count = g.op('Min', [g.op('Shape', [score]), int(maxDetections)])
   const [best, order] = g.ops('TopK', [score, count], { outputs: 2 }) as [Value, Value]
-  g.output(g.op('GatherND', [boxes, g.op('Gather', [box, order])]), 'boxes')
-  const oneHot = g.op(
-    'Cast',
-    [
-      g.op('Equal', [
-        g.op('Gather', [kind, order]),
-        g.initializer('classes', intTensor([1, classes], [...Array(classes).keys()])),
-      ]),
-    ],
-    {
-      attributes: { to: 1 },
-    },
-  )
+  const box = g.op('Gather', [g.slice(chosen, [2], [3], [1]), order])
+  g.output(g.op('GatherND', [boxes, box]), 'boxes')
+  if (agnostic) {
+    g.output(g.op('GatherND', [scores, box]), 'scores')
+    return
+  }
+  const kind = g.op('Gather', [g.slice(chosen, [1], [2], [1]), order])
+  const isKind = g.op('Equal', [kind, g.initializer('classes', intTensor([1, classes], [...Array(classes).keys()]))])
+  const oneHot = g.op('Cast', [isKind], { attributes: { to: 1 } })
   g.output(g.mul(oneHot, g.op('Unsqueeze', [best, g.ints([1])])), 'scores')
 }

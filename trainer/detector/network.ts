@@ -109,6 +109,7 @@ export function plainNetwork({
       feature: s32.name,
       strides,
       classifiers,
+      nms: 'per-class',
       nmsIou: 0.6,
     },
   }

@@ -29,6 +29,8 @@ export const Specification = Type.Object(
     strides: Type.Array(Type.Integer({ minimum: 1 })),
     /** Convolutions with one filter per class: name of weight and bias. */
     classifiers: Type.Array(Type.Object({ weight: Type.String(), bias: Type.String() })),
+    /** `per-class`: a row carries one class; `class-agnostic`: one box, one row, with all its classes. */
+    nms: Type.Enum(['per-class', 'class-agnostic']),
     nmsIou: Type.Number({ minimum: 0, maximum: 1 }),
   },
   { additionalProperties: false },

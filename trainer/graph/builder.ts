@@ -32,6 +32,7 @@ export interface OpOptions {
 export class GraphBuilder {
   readonly graph: Graph
   readonly #values = new Map<string, Value>()
+  readonly #nodeNames = new Set<string>()
   readonly #shared = new Map<string, Value>()
   readonly #prefix: string
   #counter = 0
@@ -129,6 +130,7 @@ export class GraphBuilder {
     const inputs = node.inputs.map((name) => (name === '' ? null : this.value(name)))
     const shapes = inferOutputs({ node, inputs, constant: (index) => this.constantOf(node.inputs[index] ?? '') })
     this.graph.nodes.push(node)
+    this.#nodeNames.add(node.name)
     return node.outputs.map((name, i) => this.#keep({ ...shapes[i]!, name }))
   }
 
@@ -238,7 +240,7 @@ export class GraphBuilder {
   #fresh(kind: string): string {
     let name: string
     do name = `${this.#prefix}${kind}_${this.#counter++}`
-    while (this.#values.has(name))
+    while (this.#values.has(name) || this.#nodeNames.has(name))
     return name
   }
 

@@ -1,0 +1,71 @@
+/** Adopts a foreign ONNX file, and tells what a deployed file says of itself. */
+import { readFile } from 'node:fs/promises'
+import { MuninnError } from '../../protocol/errors.ts'
+import type { ModelInput } from '../../protocol/manifest.ts'
+import { deployed } from '../detector/deploy.ts'
+import { specificationOf } from '../detector/specification.ts'
+import { writeAside } from '../files/write-aside.ts'
+import { readOnnxFile } from '../onnx/read.ts'
+import { upgrade } from '../onnx/upgrade.ts'
+import { writeOnnx } from '../onnx/write.ts'
+import type { Adapter } from './adapter.ts'
+import { fastestdet } from './fastestdet.ts'
+import { yolox } from './yolox.ts'
+
+export const adapters: Readonly<Record<string, Adapter>> = { yolox, fastestdet }
+
+/** Class names from a text file, one a line. @throws MuninnError NOT_FOUND, INVALID_INPUT */
+export async function readClasses(path: string): Promise<string[]> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new MuninnError('NOT_FOUND', `the class names ${path} cannot be read`, { cause })
+  }
+  const names = text.split(/\r?\n/).map((line) => line.trim())
+  while (names.at(-1) === '') names.pop()
+  if (names.length === 0 || names.includes(''))
+    throw new MuninnError('INVALID_INPUT', `${path} must hold one class name a line, none of them empty`)
+  return names
+}
+
+/** Writes `input` as a deployed model to `output`. @throws MuninnError BAD_MODEL, INVALID_INPUT, NOT_FOUND */
+export async function adoptFile(options: {
+  input: string
+  adapter: string
+  classes?: string
+  output: string
+}): Promise<{ classes: string[]; width: number; height: number }> {
+  const adapter = Object.hasOwn(adapters, options.adapter) ? adapters[options.adapter] : undefined
+  if (!adapter)
+    throw new MuninnError(
+      'INVALID_INPUT',
+      `there is no adapter '${options.adapter}'; there are ${Object.keys(adapters).join(', ')}`,
+    )
+  if (!options.classes)
+    throw new MuninnError('INVALID_INPUT', 'name the file with the class names, one a line (--classes names.txt)')
+  const classes = await readClasses(options.classes)
+  const { core, specification, width, height } = adapter(upgrade(await readOnnxFile(options.input)), classes)
+  await writeAside(options.output, writeOnnx(deployed(core, specification, { width, height })))
+  return { classes, width, height }
+}
+
+export interface DeployedDescription {
+  readonly classes: string[]
+  readonly input: ModelInput
+  readonly architecture: string
+  readonly thresholds: Record<string, number>
+}
+
+/** What a manifest needs to know of a deployed file. @throws MuninnError BAD_MODEL when it is none */
+export async function describeDeployedModel(path: string): Promise<DeployedDescription> {
+  const graph = await readOnnxFile(path)
+  const { classes, resize, architecture } = specificationOf(graph)
+  const [, height, width] = graph.inputs[0]!.shape.map(Number)
+  return {
+    classes,
+    input: { width: width!, height: height!, resize },
+    architecture,
+    thresholds: Object.fromEntries(classes.map((name) => [name, 0.35])),
+  }
+}
