@@ -6,11 +6,12 @@ import rateLimit from '@fastify/rate-limit'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify'
+import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController, type RawServerDefault } from 'fastify'
 import type { TSchema } from 'typebox'
 import { Value } from 'typebox/value'
 import { errors, MuninnError } from '../protocol/errors.ts'
 import { parse } from '../protocol/parse.ts'
+import { tokenRoutes } from './auth/token-routes.ts'
 import { datasetRoutes } from './datasets/dataset-routes.ts'
 import { deviceRoutes } from './fleet/device-routes.ts'
 import type { HubParts } from './hub.ts'
@@ -30,7 +31,7 @@ export async function buildApp(parts: HubParts): Promise<App> {
   const app = fastify({
     loggerInstance: parts.log as FastifyBaseLogger,
     bodyLimit,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.decorateRequest('identity', null)
   app.setValidatorCompiler<TSchema>(({ schema, httpPart }) => (value: unknown) => {
@@ -67,6 +68,7 @@ export async function buildApp(parts: HubParts): Promise<App> {
     return { ok: true }
   })
 
+  tokenRoutes(app, parts)
   settingsRoutes(app, parts)
   datasetRoutes(app, parts)
   runRoutes(app, parts)

@@ -226,6 +226,7 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
       await app.close()
       await loop.stop()
       await broker.stop()
+      await messages.settled()
       await knex.destroy()
     },
   }

@@ -14,6 +14,7 @@ interface Parts {
 
 export class Messages {
   readonly #parts: Parts
+  readonly #underWay = new Set<Promise<void>>()
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -24,11 +25,16 @@ export class Messages {
     const parsed = parseUpTopic(topic)
     // An empty retained message only clears a former one.
     if (!parsed || payload.length === 0) return
-    try {
-      await this.#handle(parsed.device, parsed.kind, payload)
-    } catch (error) {
-      this.#parts.onRefused({ ...parsed, error })
-    }
+    const handled = this.#handle(parsed.device, parsed.kind, payload).catch((error: unknown) =>
+      this.#parts.onRefused({ ...parsed, error }),
+    )
+    this.#underWay.add(handled)
+    await handled.finally(() => this.#underWay.delete(handled))
+  }
+
+  /** Settles when every message that was taken in is done with; call it once no more can come. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#underWay)
   }
 
   async #handle<K extends UpKind>(device: string, kind: K, payload: Uint8Array): Promise<void> {

@@ -5,6 +5,8 @@ import type { Rollouts } from '../rollouts/rollouts.ts'
 import type { TrainerDesk } from '../runs/trainer-desk.ts'
 import type { Rounds } from './rounds.ts'
 
+/** A flood of samples must not turn into a flood of passes. */
+const restMilliseconds = 200
 /** Leases run out without any event. */
 const tickMilliseconds = 5000
 /** Kinds after which a next step may be due. */
@@ -24,6 +26,7 @@ export class Loop {
   #unsubscribe: (() => void) | undefined
   #running: Promise<void> | undefined
   #again = false
+  #wake: (() => void) | undefined
   #stopped = true
 
   constructor(parts: Parts) {
@@ -43,7 +46,20 @@ export class Loop {
     this.#stopped = true
     clearInterval(this.#timer)
     this.#unsubscribe?.()
+    this.#wake?.()
     await this.#running
+  }
+
+  /** Cut short by `stop`. */
+  async #rest(milliseconds: number): Promise<void> {
+    if (milliseconds <= 0 || this.#stopped) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, milliseconds)
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 
   /** Asks for a pass; those asked for during one are done together after it. */
@@ -59,6 +75,7 @@ export class Loop {
   async #run(): Promise<void> {
     while (this.#again && !this.#stopped) {
       this.#again = false
+      const began = Date.now()
       try {
         await this.#parts.desk.reclaim()
         await this.#parts.rollouts.advance()
@@ -66,6 +83,7 @@ export class Loop {
       } catch (error) {
         this.#parts.onError(error)
       }
+      if (this.#again) await this.#rest(restMilliseconds - (Date.now() - began))
     }
   }
 }
