@@ -10,20 +10,20 @@ import { hashToken } from './access.ts'
 const ById = Type.Object({ id: Type.Integer() })
 
 export function tokenRoutes(app: App, { access, tokens, now }: HubParts): void {
-  const preHandler = access.authenticate('admin')
+  const onRequest = access.authenticate('admin')
 
-  app.get('/api/tokens', { preHandler, schema: { response: { 200: Type.Array(Token) } } }, async () => {
+  app.get('/api/tokens', { onRequest, schema: { response: { 200: Type.Array(Token) } } }, async () => {
     return (await tokens.list()).map(({ id, name, role, created_at }) => ({ id, name, role, createdAt: created_at }))
   })
 
-  app.post('/api/tokens', { preHandler, schema: { body: NewToken, response: { 200: Token } } }, async (request) => {
+  app.post('/api/tokens', { onRequest, schema: { body: NewToken, response: { 200: Token } } }, async (request) => {
     const { name, role } = request.body
     const token = `muninn_${randomBytes(32).toString('base64url')}`
     const { id, created_at } = await tokens.insert({ name, role, hash: hashToken(token), created_at: now() })
     return { id, name, role, token, createdAt: created_at }
   })
 
-  app.delete('/api/tokens/:id', { preHandler, schema: { params: ById } }, async (request, reply) => {
+  app.delete('/api/tokens/:id', { onRequest, schema: { params: ById } }, async (request, reply) => {
     if (!(await tokens.delete(request.params.id))) throw new MuninnError('NOT_FOUND', `there is no token ${request.params.id}`)
     return reply.status(204).send()
   })

@@ -11,13 +11,13 @@ const ById = Type.Object({ id: Type.Integer() })
 export function datasetRoutes(app: App, { access, datasets, blobs }: HubParts): void {
   const see = access.authenticate('viewer', 'trainer')
 
-  app.get('/api/datasets', { preHandler: see, schema: { response: { 200: Type.Array(DatasetVersion) } } }, async () => {
+  app.get('/api/datasets', { onRequest: see, schema: { response: { 200: Type.Array(DatasetVersion) } } }, async () => {
     return await datasets.list()
   })
 
   app.post(
     '/api/datasets',
-    { preHandler: access.authenticate('manager'), schema: { response: { 200: DatasetVersion } } },
+    { onRequest: access.authenticate('manager'), schema: { response: { 200: DatasetVersion } } },
     async (request) => {
       return await datasets.snapshot(nameOf(request))
     },
@@ -25,7 +25,7 @@ export function datasetRoutes(app: App, { access, datasets, blobs }: HubParts): 
 
   app.get(
     '/api/datasets/:id',
-    { preHandler: see, schema: { params: ById, response: { 200: DatasetVersion } } },
+    { onRequest: see, schema: { params: ById, response: { 200: DatasetVersion } } },
     async (request) => {
       return await datasets.get(request.params.id)
     },
@@ -33,13 +33,13 @@ export function datasetRoutes(app: App, { access, datasets, blobs }: HubParts): 
 
   app.get(
     '/api/datasets/:id/records',
-    { preHandler: see, schema: { params: ById, response: { 200: Type.Array(DatasetRecord) } } },
+    { onRequest: see, schema: { params: ById, response: { 200: Type.Array(DatasetRecord) } } },
     async (request) => await datasets.records(request.params.id),
   )
 
   app.get(
     '/api/blobs/:sha256',
-    { preHandler: access.authenticate('operator', 'trainer'), schema: { params: Type.Object({ sha256: Sha256 }) } },
+    { onRequest: access.authenticate('operator', 'trainer'), schema: { params: Type.Object({ sha256: Sha256 }) } },
     async (request, reply) => {
       const { sha256 } = request.params
       const size = await blobs.size(sha256)

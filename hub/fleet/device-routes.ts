@@ -12,28 +12,28 @@ export function deviceRoutes(app: App, { access, fleet }: HubParts): void {
   const see = access.authenticate('viewer')
   const administer = access.authenticate('admin')
 
-  app.get('/api/devices', { preHandler: see, schema: { response: { 200: Type.Array(Device) } } }, async () => await fleet.list())
+  app.get('/api/devices', { onRequest: see, schema: { response: { 200: Type.Array(Device) } } }, async () => await fleet.list())
 
   app.post(
     '/api/devices',
-    { preHandler: administer, schema: { body: NewDevice, response: { 200: Enrolment } } },
+    { onRequest: administer, schema: { body: NewDevice, response: { 200: Enrolment } } },
     async (request) => {
       return await fleet.enrol(request.body)
     },
   )
 
-  app.get('/api/devices/:id', { preHandler: see, schema: { params: ById, response: { 200: Device } } }, async (request) => {
+  app.get('/api/devices/:id', { onRequest: see, schema: { params: ById, response: { 200: Device } } }, async (request) => {
     return await fleet.get(request.params.id)
   })
 
-  app.delete('/api/devices/:id', { preHandler: administer, schema: { params: ById } }, async (request, reply) => {
+  app.delete('/api/devices/:id', { onRequest: administer, schema: { params: ById } }, async (request, reply) => {
     await fleet.remove(request.params.id)
     return reply.status(204).send()
   })
 
   app.post(
     '/api/devices/:id/rotate',
-    { preHandler: administer, schema: { params: ById, response: { 200: Enrolment } } },
+    { onRequest: administer, schema: { params: ById, response: { 200: Enrolment } } },
     async (request) => {
       return await fleet.rotate(request.params.id)
     },
@@ -41,7 +41,7 @@ export function deviceRoutes(app: App, { access, fleet }: HubParts): void {
 
   app.get(
     '/api/devices/:id/previews',
-    { preHandler: see, schema: { params: ById, response: { 200: Previews } } },
+    { onRequest: see, schema: { params: ById, response: { 200: Previews } } },
     async (request) => {
       const previews = await fleet.watch(request.params.id)
       return {
@@ -50,7 +50,7 @@ export function deviceRoutes(app: App, { access, fleet }: HubParts): void {
     },
   )
 
-  app.get('/api/devices/:id/previews/:camera', { preHandler: see, schema: { params: ByCamera } }, async (request, reply) => {
+  app.get('/api/devices/:id/previews/:camera', { onRequest: see, schema: { params: ByCamera } }, async (request, reply) => {
     const { jpeg } = fleet.preview(request.params.id, request.params.camera)
     return reply
       .headers({ 'content-type': 'image/jpeg', 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })

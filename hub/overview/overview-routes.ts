@@ -11,7 +11,7 @@ export function overviewRoutes(app: App, parts: HubParts): void {
 
   app.get(
     '/api/overview',
-    { preHandler: access.authenticate('viewer'), schema: { response: { 200: Overview } } },
+    { onRequest: access.authenticate('viewer'), schema: { response: { 200: Overview } } },
     async (): Promise<Overview> => {
       const at = now()
       const fleet = await devices.list()

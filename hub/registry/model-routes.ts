@@ -18,14 +18,14 @@ export function modelRoutes(app: App, { access, registry, blobs, desired, now }:
 
   app.get(
     '/api/models',
-    { preHandler: see, schema: { response: { 200: Type.Array(ModelVersion) } } },
+    { onRequest: see, schema: { response: { 200: Type.Array(ModelVersion) } } },
     async () => await registry.list(),
   )
 
   app.post(
     '/api/models',
     {
-      preHandler: access.authenticate('manager'),
+      onRequest: access.authenticate('manager'),
       bodyLimit: maxModelBytes,
       schema: { querystring: Meta, response: { 200: ModelVersion } },
     },
@@ -40,13 +40,13 @@ export function modelRoutes(app: App, { access, registry, blobs, desired, now }:
 
   app.get(
     '/api/models/:sha256',
-    { preHandler: see, schema: { params: BySha256, response: { 200: ModelVersion } } },
+    { onRequest: see, schema: { params: BySha256, response: { 200: ModelVersion } } },
     async (request) => {
       return await registry.get(request.params.sha256)
     },
   )
 
-  app.get('/api/models/:sha256/file', { preHandler: see, schema: { params: BySha256 } }, async (request, reply) => {
+  app.get('/api/models/:sha256/file', { onRequest: see, schema: { params: BySha256 } }, async (request, reply) => {
     const { manifest } = await registry.get(request.params.sha256)
     const name = `${manifest.name.replace(/[^\w.-]+/g, '-')}-v${manifest.version}.onnx`
     return reply

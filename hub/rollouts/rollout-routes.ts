@@ -13,21 +13,21 @@ export function rolloutRoutes(app: App, { access, rollouts }: HubParts): void {
 
   app.get(
     '/api/rollouts',
-    { preHandler: see, schema: { response: { 200: Type.Array(Rollout) } } },
+    { onRequest: see, schema: { response: { 200: Type.Array(Rollout) } } },
     async () => await rollouts.list(),
   )
 
-  app.post('/api/rollouts', { preHandler: manage, schema: { body: NewRollout, response: { 200: Rollout } } }, async (request) => {
+  app.post('/api/rollouts', { onRequest: manage, schema: { body: NewRollout, response: { 200: Rollout } } }, async (request) => {
     return await rollouts.create(request.body, nameOf(request))
   })
 
-  app.get('/api/rollouts/:id', { preHandler: see, schema: { params: ById, response: { 200: Rollout } } }, async (request) => {
+  app.get('/api/rollouts/:id', { onRequest: see, schema: { params: ById, response: { 200: Rollout } } }, async (request) => {
     return await rollouts.get(request.params.id)
   })
 
   app.post(
     '/api/rollouts/:id/act',
-    { preHandler: manage, schema: { params: ById, body: RolloutAction, response: { 200: Rollout } } },
+    { onRequest: manage, schema: { params: ById, body: RolloutAction, response: { 200: Rollout } } },
     async (request) => await rollouts.act(request.params.id, request.body, nameOf(request)),
   )
 }

@@ -12,29 +12,29 @@ export function runRoutes(app: App, { access, runs, rounds, knex }: HubParts): v
   const see = access.authenticate('viewer')
   const manage = access.authenticate('manager')
 
-  app.get('/api/runs', { preHandler: see, schema: { response: { 200: Type.Array(Run) } } }, async () => await runs.list())
+  app.get('/api/runs', { onRequest: see, schema: { response: { 200: Type.Array(Run) } } }, async () => await runs.list())
 
-  app.post('/api/runs', { preHandler: manage, schema: { body: NewRun, response: { 200: Run } } }, async (request) => {
+  app.post('/api/runs', { onRequest: manage, schema: { body: NewRun, response: { 200: Run } } }, async (request) => {
     return await rounds.start(async (also) => await runs.create(request.body, nameOf(request), also, knex))
   })
 
-  app.get('/api/runs/:id', { preHandler: see, schema: { params: ById, response: { 200: Run } } }, async (request) => {
+  app.get('/api/runs/:id', { onRequest: see, schema: { params: ById, response: { 200: Run } } }, async (request) => {
     return await runs.get(request.params.id)
   })
 
-  app.post('/api/runs/:id/cancel', { preHandler: manage, schema: { params: ById, response: { 200: Run } } }, async (request) => {
+  app.post('/api/runs/:id/cancel', { onRequest: manage, schema: { params: ById, response: { 200: Run } } }, async (request) => {
     return await runs.cancel(request.params.id, nameOf(request))
   })
 
   app.get(
     '/api/runs/:id/metrics',
-    { preHandler: see, schema: { params: ById, querystring: After, response: { 200: Metrics } } },
+    { onRequest: see, schema: { params: ById, querystring: After, response: { 200: Metrics } } },
     async (request) => await runs.metrics(request.params.id, request.query.after),
   )
 
   app.get(
     '/api/runs/:id/logs',
-    { preHandler: see, schema: { params: ById, querystring: After, response: { 200: Logs } } },
+    { onRequest: see, schema: { params: ById, querystring: After, response: { 200: Logs } } },
     async (request) => await runs.logs(request.params.id, request.query.after),
   )
 }

@@ -19,11 +19,11 @@ const maxSelfTestBytes = 64 * 1024 * 1024
 const maxReportBytes = 32 * 1024 * 1024
 
 export function trainerRoutes(app: App, { access, desk, blobs }: HubParts): void {
-  const preHandler = access.authenticate('trainer')
+  const onRequest = access.authenticate('trainer')
 
   app.post(
     '/api/trainer/lease',
-    { preHandler, schema: { body: LeaseRun, response: { 200: RunLease, 204: Type.Null() } } },
+    { onRequest, schema: { body: LeaseRun, response: { 200: RunLease, 204: Type.Null() } } },
     async (request, reply) => {
       const lease = await desk.lease(request.body)
       return lease ?? reply.status(204).send(null)
@@ -32,14 +32,14 @@ export function trainerRoutes(app: App, { access, desk, blobs }: HubParts): void
 
   app.post(
     '/api/trainer/runs/:id/heartbeat',
-    { preHandler, bodyLimit: maxReportBytes, schema: { params: ById, body: Heartbeat, response: { 200: HeartbeatAnswer } } },
+    { onRequest, bodyLimit: maxReportBytes, schema: { params: ById, body: Heartbeat, response: { 200: HeartbeatAnswer } } },
     async (request) => await desk.heartbeat(request.params.id, leaseOf(request.headers), request.body),
   )
 
   app.put(
     '/api/trainer/runs/:id/checkpoint',
     {
-      preHandler,
+      onRequest,
       bodyLimit: maxCheckpointBytes,
       schema: { params: ById, querystring: AtStep, response: { 200: FileReference } },
     },
@@ -50,7 +50,7 @@ export function trainerRoutes(app: App, { access, desk, blobs }: HubParts): void
     },
   )
 
-  app.get('/api/trainer/runs/:id/checkpoint', { preHandler, schema: { params: ById } }, async (request, reply) => {
+  app.get('/api/trainer/runs/:id/checkpoint', { onRequest, schema: { params: ById } }, async (request, reply) => {
     const { sha256, step } = await desk.lastCheckpoint(request.params.id, leaseOf(request.headers))
     const headers = { 'content-type': octets, 'content-length': String(await blobs.size(sha256)), 'muninn-step': String(step) }
     return reply.headers(headers).send(await blobs.stream(sha256))
@@ -58,7 +58,7 @@ export function trainerRoutes(app: App, { access, desk, blobs }: HubParts): void
 
   app.put(
     '/api/trainer/runs/:id/model',
-    { preHandler, bodyLimit: maxModelBytes, schema: { params: ById, response: { 200: FileReference } } },
+    { onRequest, bodyLimit: maxModelBytes, schema: { params: ById, response: { 200: FileReference } } },
     async (request) => {
       const file = await blobs.putStream(streamOf(request.body), maxModelBytes)
       return await desk.upload(request.params.id, leaseOf(request.headers), 'model', file)
@@ -67,7 +67,7 @@ export function trainerRoutes(app: App, { access, desk, blobs }: HubParts): void
 
   app.put(
     '/api/trainer/runs/:id/self-test',
-    { preHandler, bodyLimit: maxSelfTestBytes, schema: { params: ById, response: { 200: FileReference } } },
+    { onRequest, bodyLimit: maxSelfTestBytes, schema: { params: ById, response: { 200: FileReference } } },
     async (request) => {
       const file = await blobs.putStream(streamOf(request.body), maxSelfTestBytes)
       return await desk.upload(request.params.id, leaseOf(request.headers), 'selfTest', file)
@@ -76,13 +76,13 @@ export function trainerRoutes(app: App, { access, desk, blobs }: HubParts): void
 
   app.post(
     '/api/trainer/runs/:id/finish',
-    { preHandler, bodyLimit: maxReportBytes, schema: { params: ById, body: FinishRun, response: { 200: Run } } },
+    { onRequest, bodyLimit: maxReportBytes, schema: { params: ById, body: FinishRun, response: { 200: Run } } },
     async (request) => await desk.finish(request.params.id, leaseOf(request.headers), request.body),
   )
 
   app.post(
     '/api/trainer/runs/:id/fail',
-    { preHandler, schema: { params: ById, body: FailRun, response: { 200: Run } } },
+    { onRequest, schema: { params: ById, body: FailRun, response: { 200: Run } } },
     async (request) => await desk.fail(request.params.id, leaseOf(request.headers), request.body),
   )
 }

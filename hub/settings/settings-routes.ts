@@ -5,13 +5,13 @@ import type { App } from '../app.ts'
 import type { HubParts } from '../hub.ts'
 
 export function settingsRoutes(app: App, { access, settings, desired, events }: HubParts): void {
-  app.get('/api/settings', { preHandler: access.authenticate('viewer'), schema: { response: { 200: Settings } } }, async () => {
+  app.get('/api/settings', { onRequest: access.authenticate('viewer'), schema: { response: { 200: Settings } } }, async () => {
     return await settings.get()
   })
 
   app.put(
     '/api/settings',
-    { preHandler: access.authenticate('manager'), schema: { body: Settings, response: { 200: Settings } } },
+    { onRequest: access.authenticate('manager'), schema: { body: Settings, response: { 200: Settings } } },
     async (request) => {
       const names = request.body.classes.map(({ name }) => name)
       const twice = names.find((name, index) => names.indexOf(name) !== index)

@@ -1,0 +1,233 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Type } from 'typebox'
+import { leaseSeconds, maxAttempts } from '../../hub/runs/trainer-desk.ts'
+import { Settings } from '../../protocol/http/fleet.ts'
+import { type DatasetRecord, DatasetVersion, Logs, Metrics, Run, type RunLease } from '../../protocol/http/training.ts'
+import { deployedModel } from '../support/deployed-model.ts'
+import { startTestHub, type TestHub } from '../support/hub.ts'
+import { putLabelled, sha256 } from '../support/labelled-sample.ts'
+import { report, TrainerPlayer } from '../support/trainer-player.ts'
+
+const model = deployedModel()
+const Coded = Type.Object({ code: Type.String(), message: Type.String() })
+
+async function withRun(t: { after(close: () => Promise<void>): void }): Promise<{ test: TestHub; run: Run }> {
+  const test = await startTestHub(t)
+  const settings = await test.ask(Settings, 'GET', '/api/settings')
+  await test.ask(Settings, 'PUT', '/api/settings', {
+    ...settings,
+    autoTrain: false,
+    classes: [{ name: 'car', color: '#00ff00' }],
+  })
+  await putLabelled(test.hub, { name: 'a' })
+  await putLabelled(test.hub, { name: 'b', split: 'held-out' })
+  return { test, run: await test.ask(Run, 'POST', '/api/runs', {}) }
+}
+
+const code = (answer: { body: unknown }) => (answer.body as Type.Static<typeof Coded>).code
+
+describe('trainer API', () => {
+  it('is closed to people, and people’s side to trainers', async (t) => {
+    const { test } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    assert.equal((await test.request('POST', '/api/trainer/lease', { trainer: 'x', device: '' })).status, 403)
+    assert.equal((await trainer.request('POST', '/api/runs', {})).status, 403)
+    assert.equal((await test.request('POST', '/api/trainer/lease', {}, { authorization: 'Bearer wrong' })).status, 401)
+  })
+
+  it('gives records and pictures of the dataset to the trainer', async (t) => {
+    const { test } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    const { run } = (await trainer.lease())!
+    const records = (await trainer.request('GET', `/api/datasets/${run.dataset.id}/records`)).body as Type.Static<
+      typeof DatasetRecord
+    >[]
+    assert.equal(records.length, 2)
+    const picture = await trainer.request('GET', `/api/blobs/${records[0]!.image}`)
+    assert.equal(sha256(picture.bytes), records[0]!.image)
+  })
+
+  it('takes a dead trainer’s run again from its last checkpoint', async (t) => {
+    const { test, run } = await withRun(t)
+    const [dead, other] = [await TrainerPlayer.create(test, 'dead'), await TrainerPlayer.create(test, 'other')]
+    const first = (await dead.lease())!
+    assert.equal(first.checkpointStep, null)
+    await dead.heartbeat(first, 4)
+    for (const step of [2, 5])
+      await dead.request(
+        'PUT',
+        `/api/trainer/runs/${run.id}/checkpoint?step=${step}`,
+        Buffer.from(`weights ${step}`),
+        first.lease,
+      )
+    await dead.heartbeat(first, 7)
+    assert.equal(await other.lease(), null, 'the first trainer has it')
+
+    test.clock.ahead += (leaseSeconds + 1) * 1000
+    const second = (await other.lease())!
+    assert.deepEqual([second.run.id, second.run.attempts, second.checkpointStep], [run.id, 2, 5])
+    const checkpoint = await other.request('GET', `/api/trainer/runs/${run.id}/checkpoint`, undefined, second.lease)
+    assert.equal(checkpoint.bytes.toString(), 'weights 5')
+    const { points } = await test.ask(Metrics, 'GET', `/api/runs/${run.id}/metrics`)
+    assert.deepEqual(
+      points.map(({ step }) => step),
+      [4],
+      'steps after the checkpoint are made again',
+    )
+    await assert.rejects(dead.heartbeat(first, 8), /LEASE_LOST/)
+    const late = await dead.request('PUT', `/api/trainer/runs/${run.id}/checkpoint?step=9`, Buffer.from('late'), first.lease)
+    assert.equal(code(late), 'LEASE_LOST')
+    await other.heartbeat(second, 6)
+    assert.ok(!(await test.hub.blobs.has(sha256(Buffer.from('weights 2')))), 'only the last checkpoint is kept')
+  })
+
+  it('lets a trainer keep a run that nobody else took, though it was late', async (t) => {
+    const { test } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    const lease = (await trainer.lease())!
+    test.clock.ahead += (leaseSeconds + 1) * 1000
+    assert.equal(await trainer.heartbeat(lease, 1), false)
+  })
+
+  it('keeps a running run over a restart of the hub, however long it was away', async (t) => {
+    const { test, run } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    const lease = (await trainer.lease())!
+    test.clock.ahead += 10 * leaseSeconds * 1000
+    const again = await test.restart()
+    const other = await TrainerPlayer.create(again, 'other')
+    assert.equal(await other.lease(), null)
+    assert.equal((await again.ask(Run, 'GET', `/api/runs/${run.id}`)).state, 'running')
+    assert.ok(lease)
+  })
+
+  it('gives a run up after so many dead trainers, and says so', async (t) => {
+    const { test, run } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    for (let attempt = 1; attempt <= maxAttempts; attempt++) {
+      assert.equal((await trainer.lease())?.run.attempts, attempt)
+      test.clock.ahead += (leaseSeconds + 1) * 1000
+    }
+    assert.equal(await trainer.lease(), null)
+    const failed = await test.ask(Run, 'GET', `/api/runs/${run.id}`)
+    assert.equal(failed.state, 'failed')
+    assert.match(failed.error!, /went silent; given up after 5 attempts/)
+  })
+
+  it('tries a failed run again only when that may help', async (t) => {
+    const { test, run } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    const first = (await trainer.lease())!
+    await trainer.request('POST', `/api/trainer/runs/${run.id}/fail`, { error: 'disk full', retry: true }, first.lease)
+    const second = (await trainer.lease())!
+    assert.equal(second.run.attempts, 2)
+    await trainer.request('POST', `/api/trainer/runs/${run.id}/fail`, { error: 'no class has a box', retry: false }, second.lease)
+    assert.equal(await trainer.lease(), null)
+    assert.equal((await test.ask(Run, 'GET', `/api/runs/${run.id}`)).error, 'no class has a box')
+  })
+
+  it('tells a running trainer that its run was cancelled', async (t) => {
+    const { test, run } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    const lease = (await trainer.lease())!
+    assert.equal(await trainer.heartbeat(lease, 1), false)
+    assert.equal((await test.ask(Run, 'POST', `/api/runs/${run.id}/cancel`)).state, 'cancelled')
+    assert.equal(await trainer.heartbeat(lease, 2), true)
+    const said = await trainer.request(
+      'POST',
+      `/api/trainer/runs/${run.id}/fail`,
+      { error: 'cancelled', retry: false },
+      lease.lease,
+    )
+    assert.equal((said.body as Run).state, 'cancelled')
+    assert.equal((await test.request('POST', `/api/runs/${run.id}/cancel`)).status, 409)
+    assert.equal(await trainer.lease(), null)
+  })
+
+  it('takes the same heartbeat or finish twice without harm', async (t) => {
+    const { test, run } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    const lease = (await trainer.lease())!
+    await trainer.heartbeat(lease, 3)
+    await trainer.heartbeat(lease, 3)
+    assert.equal((await test.ask(Metrics, 'GET', `/api/runs/${run.id}/metrics`)).points.length, 1)
+    const first = await finish(trainer, lease)
+    const again = await finish(trainer, lease, { uploaded: true })
+    assert.deepEqual([first.status, again.status], [200, 200])
+    assert.deepEqual(again.body, first.body)
+  })
+
+  for (const [what, change, says] of [
+    ['a model that was not uploaded', { model: 'a'.repeat(64) }, 'BAD_HASH'],
+    ['a report about another file', { report: report('b'.repeat(64), 0.5, null) }, 'INVALID_INPUT'],
+    ['classes without one of the dataset’s', { classes: ['bus'] }, 'INVALID_INPUT'],
+  ] as const) {
+    it(`refuses ${what}`, async (t) => {
+      const { test } = await withRun(t)
+      const trainer = await TrainerPlayer.create(test)
+      assert.equal(code(await finish(trainer, (await trainer.lease())!, { change })), says)
+    })
+  }
+
+  it('refuses an upload that is no deployed model', async (t) => {
+    const { test, run } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    const { lease } = (await trainer.lease())!
+    assert.equal(
+      code(await trainer.request('PUT', `/api/trainer/runs/${run.id}/model`, Buffer.from('weights'), lease)),
+      'BAD_MODEL',
+    )
+    assert.equal(code(await trainer.request('PUT', `/api/trainer/runs/${run.id}/model`, Buffer.from('weights'))), 'INVALID_INPUT')
+  })
+
+  it('shows log lines as they come', async (t) => {
+    const { test, run } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    await trainer.heartbeat((await trainer.lease())!, 1, ['one', 'two'])
+    const all = await test.ask(Logs, 'GET', `/api/runs/${run.id}/logs`)
+    assert.deepEqual(
+      all.lines.slice(-2).map(({ text }) => text),
+      ['one', 'two'],
+    )
+    const later = await test.ask(Logs, 'GET', `/api/runs/${run.id}/logs?after=${all.lines.at(-2)!.n}`)
+    assert.deepEqual(
+      later.lines.map(({ text }) => text),
+      ['two'],
+    )
+  })
+})
+
+describe('dataset versions', () => {
+  it('are the same version while nothing changed, and a new one after', async (t) => {
+    const { test } = await withRun(t)
+    const one = await test.ask(DatasetVersion, 'POST', '/api/datasets')
+    const two = await test.ask(DatasetVersion, 'POST', '/api/datasets')
+    assert.equal(one.id, two.id)
+    await putLabelled(test.hub, { name: 'c' })
+    const three = await test.ask(DatasetVersion, 'POST', '/api/datasets')
+    assert.notEqual(three.digest, one.digest)
+    assert.deepEqual([three.train, three.heldOut, three.perClass.car], [2, 1, 3])
+  })
+
+  it('say what is missing while nothing is labelled', async (t) => {
+    const test = await startTestHub(t)
+    const answer = await test.request('POST', '/api/datasets')
+    assert.deepEqual([answer.status, code(answer)], [409, 'NOT_READY'])
+  })
+})
+
+async function finish(trainer: TrainerPlayer, { run, lease }: RunLease, options: { uploaded?: boolean; change?: object } = {}) {
+  if (!options.uploaded) await trainer.request('PUT', `/api/trainer/runs/${run.id}/model`, model, lease)
+  const body = {
+    report: report(sha256(model), 0.5, null),
+    model: sha256(model),
+    selfTest: null,
+    input: { width: 32, height: 32, resize: 'letterbox' },
+    classes: ['car'],
+    thresholds: {},
+    architecture: 'test',
+    ...options.change,
+  }
+  return await trainer.request('POST', `/api/trainer/runs/${run.id}/finish`, body, lease)
+}
