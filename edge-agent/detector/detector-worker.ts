@@ -44,11 +44,25 @@ function floats(value: ort.OnnxValue | undefined): Float32Array {
   return value.data
 }
 
+/** Done when nothing is in the runtime any more. */
+let last: Promise<unknown> = Promise.resolve()
+
+async function stop(): Promise<void> {
+  await last
+  await session?.release()
+  port.close()
+}
+
 port.on('message', (message: ToWorker) => {
+  if (message.kind === 'stop') {
+    void stop()
+    return
+  }
   const id = message.kind === 'detect' ? message.id : null
   const work = message.kind === 'load' ? load(message.path, message.threads) : detect(message.id, message.tensor)
-  work.catch((error: unknown) => {
+  const handled = work.catch((error: unknown) => {
     const code = error instanceof MuninnError && error.code === 'BAD_MODEL' ? 'BAD_MODEL' : 'INTERNAL'
     send({ kind: 'failed', id, code, message: error instanceof Error ? error.message : String(error) })
   })
+  last = Promise.all([last, handled])
 })

@@ -15,11 +15,17 @@ export interface RawDetections {
   readonly milliseconds: number
 }
 
-export type ToWorker = { kind: 'load'; path: string; threads: number } | { kind: 'detect'; id: number; tensor: Uint8Array }
+export type ToWorker =
+  | { kind: 'load'; path: string; threads: number }
+  | { kind: 'detect'; id: number; tensor: Uint8Array }
+  | { kind: 'stop' }
 export type FromWorker =
   | { kind: 'loaded'; width: number; height: number }
   | { kind: 'failed'; id: number | null; code: 'BAD_MODEL' | 'INTERNAL'; message: string }
   | ({ kind: 'detected'; id: number; tensor: Uint8Array } & RawDetections)
+
+/** A run may take this long to end before its thread is given up, milliseconds. */
+const stopTimeout = 10_000
 
 interface Waiting {
   resolve(result: RawDetections & { tensor: Uint8Array }): void
@@ -89,8 +95,23 @@ export class Detector {
     })
   }
 
+  /**
+   * Lets a run that is under way end, then the thread. Terminating it from outside while it is in the runtime would abort the whole
+   * process (an N-API call in an environment that is going away), so a thread that hangs is left behind instead.
+   */
   async stop(): Promise<void> {
-    await this.#worker.terminate()
+    if (this.#dead) return
+    const gone = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()))
+    this.#worker.postMessage({ kind: 'stop' } satisfies ToWorker)
+    this.#worker.unref()
+    let timer: NodeJS.Timeout | undefined
+    await Promise.race([
+      gone,
+      new Promise((resolve) => {
+        timer = setTimeout(resolve, stopTimeout)
+      }),
+    ])
+    clearTimeout(timer)
   }
 
   #receive(message: FromWorker): void {

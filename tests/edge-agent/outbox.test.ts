@@ -130,7 +130,7 @@ describe('ranking', () => {
     ['by bytes as by count', rank(entry('a', 0.4, false, 600), entry('b', 0.3, false, 600)), 'b'],
   ] as const
   for (const [what, ranking, victim] of cases) {
-    it(`gives up ${what}`, () => assert.equal(ranking.victim(limits)?.id ?? null, victim && victim.padEnd(64, '0')))
+    it(`gives up ${what}`, () => assert.equal(ranking.victim(limits)?.id ?? null, victim?.padEnd(64, '0') ?? null))
   }
 
   it('sends audit samples first, then by score, and leaves out those on their way', () => {
