@@ -53,7 +53,10 @@ export class SpotCamera implements WatchedCamera {
     const id = ++this.#frame
     if (id === 1) this.#listener()
     const { tensor, fit } = fitPicture({ width, height, data: this.#draw(id) }, this.#input)
-    const grey = Uint8Array.from({ length: 32 * 24 }, (_, cell) => this.#draw(id)[((cell >> 5) * 4 * width + (cell & 31) * 4) * 3]!)
+    const grey = Uint8Array.from(
+      { length: 32 * 24 },
+      (_, cell) => this.#draw(id)[((cell >> 5) * 4 * width + (cell & 31) * 4) * 3]!,
+    )
     return {
       id,
       capturedAt: Date.now(),
