@@ -20,7 +20,9 @@ import { modelRoutes } from './registry/model-routes.ts'
 import { rolloutRoutes } from './rollouts/rollout-routes.ts'
 import { runRoutes } from './runs/run-routes.ts'
 import { trainerRoutes } from './runs/trainer-routes.ts'
+import { sampleRoutes } from './samples/sample-routes.ts'
 import { settingsRoutes } from './settings/settings-routes.ts'
+import { taskRoutes } from './tasks/task-routes.ts'
 
 export type App = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>
 
@@ -70,6 +72,8 @@ export async function buildApp(parts: HubParts): Promise<App> {
 
   tokenRoutes(app, parts)
   settingsRoutes(app, parts)
+  sampleRoutes(app, parts)
+  taskRoutes(app, parts)
   datasetRoutes(app, parts)
   runRoutes(app, parts)
   trainerRoutes(app, parts)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Knex } from 'knex'
 import type { HubConfig } from '../protocol/config.ts'
+import { MuninnError } from '../protocol/errors.ts'
 import type { Demo } from '../protocol/http/labelling.ts'
 import { type App, buildApp } from './app.ts'
 import { Access } from './auth/access.ts'
@@ -21,7 +22,8 @@ import { Events } from './events/events.ts'
 import { DesiredStates } from './fleet/desired.ts'
 import { DeviceRepository } from './fleet/device-repository.ts'
 import { Fleet } from './fleet/fleet.ts'
-import { Messages } from './ingest/messages.ts'
+import { Ingest } from './ingest/ingest.ts'
+import { Messages, peekId } from './ingest/messages.ts'
 import { OverviewRepository } from './overview/overview-repository.ts'
 import { Distribution } from './registry/distribution.ts'
 import { ModelRepository } from './registry/model-repository.ts'
@@ -35,7 +37,10 @@ import { Rounds } from './rounds/rounds.ts'
 import { RunRepository } from './runs/run-repository.ts'
 import { Runs } from './runs/runs.ts'
 import { TrainerDesk } from './runs/trainer-desk.ts'
+import { SampleRepository } from './samples/sample-repository.ts'
 import { SettingsRepository } from './settings/settings-repository.ts'
+import { TaskRepository } from './tasks/task-repository.ts'
+import { Tasks } from './tasks/tasks.ts'
 
 export interface HubOptions {
   readonly log: FastifyBaseLogger
@@ -56,6 +61,8 @@ export interface HubParts {
   readonly access: Access
   readonly tokens: TokenRepository
   readonly settings: SettingsRepository
+  readonly samples: SampleRepository
+  readonly tasks: Tasks
   readonly labelled: LabelledRepository
   readonly datasets: Datasets
   readonly signer: Signer
@@ -96,6 +103,8 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
   const runRows = new RunRepository({ knex })
   const rolloutRows = new RolloutRepository({ knex })
   const roundRows = new RoundRepository({ knex })
+  const samples = new SampleRepository({ knex })
+  const taskRows = new TaskRepository({ knex })
   const overview = new OverviewRepository({ knex })
 
   const access = new Access({
@@ -110,9 +119,16 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
       telemetry: (device, telemetry) => fleet.onTelemetry(device, telemetry),
       deployment: (device, deployment) => fleet.onDeployment(device, deployment),
       preview: (device, preview) => fleet.onPreview(device, preview),
-      sample: async () => {},
+      sample: (device, sample) => ingest.take(device, sample),
     },
-    onRefused: ({ device, kind, error }) => log.warn({ device, kind, err: error }, 'message refused'),
+    onRefused: async ({ device, kind, payload, error }) => {
+      const words = error instanceof Error ? error.message : String(error)
+      log.warn({ device, kind, reason: words }, 'message refused')
+      // The hub's own faults are no reason for a device to forget a sample: it sends it again.
+      if (kind !== 'sample' || !(error instanceof MuninnError) || error.status >= 500) return
+      const id = peekId(payload)
+      if (id !== null) await ingest.acknowledge(device, [], [{ id, reason: `${error.code}: ${words}`.slice(0, 2000) }])
+    },
   })
   const broker: Broker = config.broker
     ? new ExternalBroker({ url: config.broker, onMessage: messages.receive, onState: (words) => log.warn(words) })
@@ -127,6 +143,18 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
         onRefused: (what) => log.warn(what, 'device refused'),
       })
 
+  const ingest = new Ingest({
+    knex,
+    samples,
+    settings,
+    blobs,
+    broker,
+    events,
+    maxPixels: config.maxPixels,
+    now,
+    onTaken: () => {},
+  })
+  const tasks = new Tasks({ knex, tasks: taskRows, samples, models, settings, overview, events, now })
   const registry = new Registry({ knex, models, devices, blobs, signer, events })
   const distribution = new Distribution({ models, devices, blobs, broker })
   const desired = new DesiredStates({ devices, models, settings, distribution, broker, now })
@@ -190,6 +218,8 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
     access,
     tokens,
     settings,
+    samples,
+    tasks,
     labelled,
     datasets,
     signer,

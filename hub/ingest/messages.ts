@@ -9,7 +9,7 @@ export type Handlers = { readonly [K in UpKind]: (device: string, payload: UpPay
 interface Parts {
   readonly handlers: Handlers
   /** Told of each message that was not taken; the device goes on. */
-  readonly onRefused: (what: { device: string; kind: string; error: unknown }) => void
+  readonly onRefused: (what: { device: string; kind: UpKind; payload: Uint8Array; error: unknown }) => Promise<void>
 }
 
 export class Messages {
@@ -26,7 +26,7 @@ export class Messages {
     // An empty retained message only clears a former one.
     if (!parsed || payload.length === 0) return
     const handled = this.#handle(parsed.device, parsed.kind, payload).catch((error: unknown) =>
-      this.#parts.onRefused({ ...parsed, error }),
+      this.#parts.onRefused({ ...parsed, payload, error }),
     )
     this.#underWay.add(handled)
     await handled.finally(() => this.#underWay.delete(handled))
@@ -58,4 +58,22 @@ export function decodePayload<K extends UpKind>(kind: K, payload: Uint8Array): U
     })
   }
   return parse(schema, value, kind) as UpPayload<K>
+}
+
+/** The id of a sample that is not as it should be otherwise, so that the device can be told which one was refused; null if it has none. */
+export function peekId(payload: Uint8Array): string | null {
+  try {
+    const value: unknown = decode(payload)
+    if (
+      typeof value === 'object' &&
+      value !== null &&
+      'id' in value &&
+      typeof value.id === 'string' &&
+      /^[0-9a-f]{64}$/.test(value.id)
+    )
+      return value.id
+  } catch {
+    // Cut off or no CBOR at all: it names no sample.
+  }
+  return null
 }

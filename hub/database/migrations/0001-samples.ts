@@ -21,10 +21,11 @@ export async function up(knex: Knex): Promise<void> {
     table.string('split', 16).notNullable()
     table.integer('cluster').notNullable()
     table.binary('embedding')
+    /** Small and grey, for near-duplicates. */
+    table.binary('thumbnail')
     table.text('truth')
     table.index(['received_at', 'id'])
-    table.index(['device_id'])
-    table.index(['camera', 'captured_at'])
+    table.index(['device_id', 'camera', 'captured_at'])
     table.index(['cluster'])
   })
   await knex.schema.createTable('tasks', (table) => {

@@ -1,0 +1,162 @@
+/** Rows of samples. A sample and its task come into being together. */
+import type { Knex } from 'knex'
+import type { Static } from 'typebox'
+import type { SampleQuery, Split } from '../../protocol/http/labelling.ts'
+import { comparedWith } from './near-duplicates.ts'
+
+export interface SampleRow {
+  readonly id: string
+  readonly device_id: string
+  readonly camera: string
+  readonly captured_at: number
+  readonly received_at: number
+  readonly width: number
+  readonly height: number
+  readonly bytes: number
+  readonly model: string | null
+  readonly detections: string
+  readonly reasons: string
+  readonly score: number
+  readonly audit: boolean
+  readonly split: Split
+  readonly cluster: number
+  readonly embedding: Uint8Array | null
+  readonly thumbnail: Uint8Array
+  readonly truth: string | null
+}
+
+/** A sample with where its task stands and what was last agreed on it. */
+export interface SampleWithTask extends Omit<SampleRow, 'embedding' | 'thumbnail'> {
+  readonly task_id: number | null
+  readonly task_state: string | null
+  readonly annotations: string | null
+}
+
+/** Below SQLite's limit for bound values (32766). */
+const rowsPerInsert = 200
+
+export class SampleRepository {
+  readonly #knex: Knex
+
+  constructor({ knex }: { knex: Knex }) {
+    this.#knex = knex
+  }
+
+  async known(ids: readonly string[], trx?: Knex.Transaction): Promise<Set<string>> {
+    const rows: { id: string }[] = await (trx ?? this.#knex)('samples').whereIn('id', ids).select('id')
+    return new Set(rows.map(({ id }) => id))
+  }
+
+  async lastCluster(): Promise<number> {
+    const row: { last?: number | null } | undefined = await this.#knex('samples').max({ last: 'cluster' }).first()
+    return row?.last ?? 0
+  }
+
+  /** The latest of a camera within a day, newest first: what a new one is compared with. */
+  async latest(
+    device: string,
+    camera: string,
+    from: number,
+    to: number,
+  ): Promise<Pick<SampleRow, 'cluster' | 'split' | 'thumbnail'>[]> {
+    return await this.#knex('samples')
+      .where({ device_id: device, camera })
+      .andWhere('captured_at', '>=', from)
+      .andWhere('captured_at', '<', to)
+      .orderBy('captured_at', 'desc')
+      .limit(comparedWith)
+      .select('cluster', 'split', 'thumbnail')
+  }
+
+  async insert(rows: readonly SampleRow[], trx: Knex.Transaction): Promise<void> {
+    for (let from = 0; from < rows.length; from += rowsPerInsert) {
+      const some = rows.slice(from, from + rowsPerInsert)
+      await trx('samples').insert(some)
+      await trx('tasks').insert(some.map(({ id, score }) => ({ sample_id: id, state: 'open', version: 1, priority: score })))
+    }
+  }
+
+  async find(id: string): Promise<SampleWithTask | undefined> {
+    const [row] = await this.#withTasks().where('samples.id', id)
+    return row && fromRow(row)
+  }
+
+  /** Newest first. */
+  async page(query: Static<typeof SampleQuery>): Promise<{ rows: SampleWithTask[]; next: string | null; total: number }> {
+    const filter = <T extends Knex.QueryBuilder>(builder: T): T => {
+      if (query.camera !== undefined) builder.where('samples.camera', query.camera)
+      if (query.device !== undefined) builder.where('samples.device_id', query.device)
+      if (query.split !== undefined) builder.where('samples.split', query.split)
+      if (query.state !== undefined) builder.where('tasks.state', query.state)
+      if (query.reason !== undefined) builder.whereLike('samples.reasons', `%"${query.reason}"%`)
+      if (query.label !== undefined) {
+        const text = `%"label":${JSON.stringify(query.label)}%`
+        const agreed = this.#knex('annotation_history as h').whereRaw('h.sample_id = samples.id').whereLike('h.annotations', text)
+        builder.where((any) => any.whereLike('samples.detections', text).orWhereExists(agreed.select('h.id')))
+      }
+      return builder
+    }
+    const page = filter(this.#withTasks())
+    const [at, id] = query.cursor?.split(' ') ?? []
+    if (at !== undefined && id !== undefined)
+      page.where((older) =>
+        older
+          .where('samples.received_at', '<', Number(at))
+          .orWhere((same) => same.where('samples.received_at', Number(at)).andWhere('samples.id', '<', id)),
+      )
+    const rows: SampleWithTask[] = await page
+      .orderBy('samples.received_at', 'desc')
+      .orderBy('samples.id', 'desc')
+      .limit(query.limit)
+    const counted = await filter(this.#knex('samples').leftJoin('tasks', 'tasks.sample_id', 'samples.id'))
+      .count({ count: '*' })
+      .first()
+    const last = rows.at(-1)
+    return {
+      rows: rows.map(fromRow),
+      next: last && rows.length === query.limit ? `${last.received_at} ${last.id}` : null,
+      total: Number(counted?.count ?? 0),
+    }
+  }
+
+  async truth(id: string): Promise<string | null> {
+    const row: { truth: string | null } | undefined = await this.#knex('samples').where({ id }).first('truth')
+    return row?.truth ?? null
+  }
+
+  #withTasks() {
+    return this.#knex('samples')
+      .leftJoin('tasks', 'tasks.sample_id', 'samples.id')
+      .select(
+        ...[
+          'id',
+          'device_id',
+          'camera',
+          'captured_at',
+          'received_at',
+          'width',
+          'height',
+          'bytes',
+          'model',
+          'detections',
+          'reasons',
+        ].map((column) => `samples.${column}`),
+        ...['score', 'audit', 'split', 'cluster', 'truth'].map((column) => `samples.${column}`),
+        { task_id: 'tasks.id', task_state: 'tasks.state', annotations: this.#latestAnnotations() },
+      )
+  }
+
+  /** What was last accepted; null after a rejection or while it is open again. */
+  #latestAnnotations() {
+    return this.#knex('annotation_history as h')
+      .whereRaw('h.sample_id = samples.id')
+      .andWhere('h.verdict', 'accepted')
+      .whereRaw("tasks.state = 'accepted'")
+      .orderBy('h.id', 'desc')
+      .limit(1)
+      .select('annotations')
+  }
+}
+
+/** SQLite keeps booleans as 0 and 1. */
+const fromRow = (row: SampleWithTask): SampleWithTask => ({ ...row, audit: Boolean(row.audit) })
