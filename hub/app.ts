@@ -11,11 +11,15 @@ import type { TSchema } from 'typebox'
 import { Value } from 'typebox/value'
 import { errors, MuninnError } from '../protocol/errors.ts'
 import { parse } from '../protocol/parse.ts'
+import { sessionRoutes } from './auth/session-routes.ts'
 import { tokenRoutes } from './auth/token-routes.ts'
 import { datasetRoutes } from './datasets/dataset-routes.ts'
+import { demoRoutes } from './demo/demo-routes.ts'
+import { eventRoutes } from './events/event-routes.ts'
 import { deviceRoutes } from './fleet/device-routes.ts'
 import type { HubParts } from './hub.ts'
 import { overviewRoutes } from './overview/overview-routes.ts'
+import { servePage } from './page.ts'
 import { modelRoutes } from './registry/model-routes.ts'
 import { rolloutRoutes } from './rollouts/rollout-routes.ts'
 import { runRoutes } from './runs/run-routes.ts'
@@ -70,7 +74,14 @@ export async function buildApp(parts: HubParts): Promise<App> {
     return { ok: true }
   })
 
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(parts.metrics.registry.contentType).send(await parts.metrics.registry.metrics()),
+  )
+
+  sessionRoutes(app, parts)
   tokenRoutes(app, parts)
+  eventRoutes(app, parts)
+  demoRoutes(app, parts)
   settingsRoutes(app, parts)
   sampleRoutes(app, parts)
   taskRoutes(app, parts)
@@ -82,9 +93,7 @@ export async function buildApp(parts: HubParts): Promise<App> {
   deviceRoutes(app, parts)
   overviewRoutes(app, parts)
 
-  app.setNotFoundHandler((request, reply) =>
-    reply.status(404).send({ code: 'NOT_FOUND', message: `there is nothing at ${request.method} ${request.url}` }),
-  )
+  await servePage(app)
   return app
 }
 

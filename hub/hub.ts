@@ -4,11 +4,12 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Knex } from 'knex'
 import type { HubConfig } from '../protocol/config.ts'
 import { MuninnError } from '../protocol/errors.ts'
-import type { Demo } from '../protocol/http/labelling.ts'
 import { type App, buildApp } from './app.ts'
 import { Access } from './auth/access.ts'
+import { Accounts } from './auth/accounts.ts'
 import { checkPassword } from './auth/passwords.ts'
 import { TokenRepository } from './auth/token-repository.ts'
+import { UserRepository } from './auth/user-repository.ts'
 import type { Blobs } from './blobs/blobs.ts'
 import { DiskBlobs } from './blobs/disk-blobs.ts'
 import type { Broker } from './broker/broker.ts'
@@ -18,12 +19,15 @@ import { migrate, openDatabase } from './database/database.ts'
 import { DatasetRepository } from './datasets/dataset-repository.ts'
 import { Datasets } from './datasets/datasets.ts'
 import { LabelledRepository } from './datasets/labelled-repository.ts'
+import { DemoRepository } from './demo/demo-repository.ts'
+import { SelfLabeller } from './demo/self-labeller.ts'
 import { Events } from './events/events.ts'
 import { DesiredStates } from './fleet/desired.ts'
 import { DeviceRepository } from './fleet/device-repository.ts'
 import { Fleet } from './fleet/fleet.ts'
 import { Ingest } from './ingest/ingest.ts'
 import { Messages, peekId } from './ingest/messages.ts'
+import { Metrics } from './metrics/metrics.ts'
 import { OverviewRepository } from './overview/overview-repository.ts'
 import { Distribution } from './registry/distribution.ts'
 import { ModelRepository } from './registry/model-repository.ts'
@@ -59,6 +63,8 @@ export interface HubParts {
   readonly events: Events
   readonly broker: Broker
   readonly access: Access
+  readonly accounts: Accounts
+  readonly metrics: Metrics
   readonly tokens: TokenRepository
   readonly settings: SettingsRepository
   readonly samples: SampleRepository
@@ -78,13 +84,13 @@ export interface HubParts {
   readonly rounds: Rounds
   readonly loop: Loop
   readonly overview: OverviewRepository
-  readonly demo: () => Promise<Demo | null>
+  readonly demo: DemoRepository
 }
 
 export interface Hub extends HubParts {
   readonly app: App
   /** Listens when it returns. */
-  start(): Promise<void>
+  start(): Promise<{ readonly url: string; readonly mqttUrl: string }>
   stop(): Promise<void>
 }
 
@@ -107,10 +113,14 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
   const taskRows = new TaskRepository({ knex })
   const overview = new OverviewRepository({ knex })
 
+  const demo = new DemoRepository({ knex })
+  const metrics = new Metrics({ overview, devices, runs: runRows, rollouts: rolloutRows, now })
+
+  const accounts = new Accounts({ users: new UserRepository({ knex }), now })
   const access = new Access({
     bootstrapToken,
     tokenOwner: async (hash) => (await tokens.findByHash(hash)) ?? null,
-    sessionOf: async () => null,
+    sessionOf: (request) => accounts.sessionOf(request),
   })
 
   const messages = new Messages({
@@ -124,6 +134,7 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
     onRefused: async ({ device, kind, payload, error }) => {
       const words = error instanceof Error ? error.message : String(error)
       log.warn({ device, kind, reason: words }, 'message refused')
+      metrics.messageRefused(kind, error instanceof MuninnError ? error.code : 'INTERNAL')
       // The hub's own faults are no reason for a device to forget a sample: it sends it again.
       if (kind !== 'sample' || !(error instanceof MuninnError) || error.status >= 500) return
       const id = peekId(payload)
@@ -140,7 +151,10 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
           return hash !== undefined && (await checkPassword(password, hash))
         },
         onMessage: messages.receive,
-        onRefused: (what) => log.warn(what, 'device refused'),
+        onRefused: (what) => {
+          log.warn(what, 'device refused')
+          metrics.deviceRefused(what.action)
+        },
       })
 
   const ingest = new Ingest({
@@ -152,7 +166,7 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
     events,
     maxPixels: config.maxPixels,
     now,
-    onTaken: () => {},
+    onTaken: (_device, outcome) => metrics.sampleTaken(outcome),
   })
   const tasks = new Tasks({ knex, tasks: taskRows, samples, models, settings, overview, events, now })
   const registry = new Registry({ knex, models, devices, blobs, signer, events })
@@ -207,6 +221,13 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
     onError: (error) => log.error({ err: error }, 'the loop stumbled; it tries again'),
   })
 
+  const labeller = new SelfLabeller({
+    demo,
+    tasks,
+    samples,
+    onError: (error) => log.error({ err: error }, 'the demo labeller stumbled'),
+  })
+
   const parts: HubParts = {
     config,
     log,
@@ -216,6 +237,8 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
     events,
     broker,
     access,
+    accounts,
+    metrics,
     tokens,
     settings,
     samples,
@@ -235,7 +258,7 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
     rounds,
     loop,
     overview,
-    demo: async () => null,
+    demo,
   }
   const app = await buildApp(parts)
 
@@ -250,10 +273,13 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
       await fleet.start()
       await desk.start()
       loop.start()
-      await app.listen({ host: config.host, port: config.port })
+      if (config.demo) labeller.start()
+      const url = await app.listen({ host: config.host, port: config.port })
+      return { url, mqttUrl: config.publicMqttUrl ?? broker.url }
     },
     stop: async () => {
       await app.close()
+      await labeller.stop()
       await loop.stop()
       await broker.stop()
       await messages.settled()

@@ -7,7 +7,7 @@ import type { ModelRow } from '../registry/model-repository.ts'
 import { manifestOf } from '../registry/registry.ts'
 
 export function overviewRoutes(app: App, parts: HubParts): void {
-  const { access, overview, rounds, settings, models, devices, desk, runRows, demo, now } = parts
+  const { access, overview, rounds, settings, models, devices, desk, runRows, demo, config, now } = parts
 
   app.get(
     '/api/overview',
@@ -34,7 +34,7 @@ export function overviewRoutes(app: App, parts: HubParts): void {
         challenger: challenger ? brief(challenger) : null,
         run: run?.id ?? null,
         rounds: await rounds.list(50),
-        demo: await demo(),
+        demo: config.demo ? await demo.get() : null,
         settings: { autoTrain, autoDeploy },
       }
     },

@@ -100,6 +100,14 @@ export class RolloutRepository {
       .first()
   }
 
+  async countByState(): Promise<Record<string, number>> {
+    const rows: { state: string; count: number | string }[] = await this.#knex('rollouts')
+      .select('state')
+      .count({ count: '*' })
+      .groupBy('state')
+    return Object.fromEntries(rows.map(({ state, count }) => [state, Number(count)]))
+  }
+
   async firstConfirmation(rollout: number): Promise<number | null> {
     const row: { first?: number | null } | undefined = await this.#knex('rollout_devices')
       .where({ rollout_id: rollout })

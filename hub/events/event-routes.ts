@@ -1,0 +1,50 @@
+/** GET /api/events: server-sent events (WHATWG HTML, 9.2). Several changes of one kind within a moment are told once. */
+import type { HubEvent } from '../../protocol/http/fleet.ts'
+import type { App } from '../app.ts'
+import type { HubParts } from '../hub.ts'
+
+const restMilliseconds = 300
+/** Keeps proxies from closing a quiet connection. */
+const pulseMilliseconds = 20_000
+
+export function eventRoutes(app: App, { access, events }: HubParts): void {
+  const open = new Set<() => void>()
+  app.addHook('preClose', async () => {
+    for (const close of open) close()
+  })
+
+  app.get('/api/events', { onRequest: access.authenticate('viewer') }, (request, reply) => {
+    reply.hijack()
+    const { raw } = reply
+    raw.writeHead(200, {
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      connection: 'keep-alive',
+      'x-accel-buffering': 'no',
+    })
+    raw.write(': hello\n\n')
+    const waiting = new Map<string, HubEvent>()
+    let timer: NodeJS.Timeout | undefined
+    const flush = () => {
+      timer = undefined
+      for (const event of waiting.values()) raw.write(`data: ${JSON.stringify(event)}\n\n`)
+      waiting.clear()
+    }
+    const unsubscribe = events.subscribe((event) => {
+      // Of samples and tasks there are many: which one changed does not matter to any page.
+      const key = event.kind === 'sample' || event.kind === 'task' ? event.kind : `${event.kind} ${event.id ?? ''}`
+      waiting.set(key, event)
+      timer ??= setTimeout(flush, restMilliseconds)
+    })
+    const pulse = setInterval(() => raw.write(': \n\n'), pulseMilliseconds)
+    const close = () => {
+      unsubscribe()
+      clearTimeout(timer)
+      clearInterval(pulse)
+      open.delete(close)
+      raw.end()
+    }
+    open.add(close)
+    request.raw.on('close', close)
+  })
+}
