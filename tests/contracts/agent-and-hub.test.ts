@@ -1,0 +1,67 @@
+/** The real agent against the real hub over real MQTT: what each says, the other takes. Only the camera draws its pictures itself. */
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, it, type TestContext } from 'node:test'
+import { Type } from 'typebox'
+import { Agent } from '../../edge-agent/agent.ts'
+import { parseAgentConfig } from '../../edge-agent/read-config.ts'
+import { Device, Enrolment, Settings } from '../../protocol/http/fleet.ts'
+import { SamplePage } from '../../protocol/http/labelling.ts'
+import { ModelVersion } from '../../protocol/http/training.ts'
+import { silent, temporaryFolder } from '../edge-agent/support/samples.ts'
+import { SpotCamera } from '../edge-agent/support/spot-camera.ts'
+import { labels, side, spotModel } from '../edge-agent/support/spot-model.ts'
+import { startTestHub, type TestHub } from '../support/hub.ts'
+
+async function until<T>(ask: () => Promise<T>, done: (answer: T) => boolean): Promise<T> {
+  for (let last: T; ; await sleep(50)) if (done((last = await ask()))) return last
+}
+
+async function enrolledAgent(t: TestContext, test: TestHub) {
+  const enrolment = await test.ask(Enrolment, 'POST', '/api/devices', { id: 'crossing-7' })
+  const folder = temporaryFolder(t)
+  const given = enrolment.config.replace(/source: .*/, 'source: demo://spots').replace(/dataFolder: .*/, `dataFolder: ${folder}`)
+  const config = parseAgentConfig(given, `${folder}/agent.yaml`)
+  const camera = new SpotCamera(config.cameras[0]!.id)
+  const agent = new Agent({ config, version: 'test', log: silent, telemetryInterval: 200, openCamera: () => camera })
+  t.after(() => agent.stop())
+  return { agent, camera }
+}
+
+describe('agent and hub', { timeout: 120_000 }, () => {
+  it('agree on samples, acks, models, deployments, status, telemetry and previews', async (t) => {
+    const test = await startTestHub(t)
+    const settings = await test.ask(Settings, 'GET', '/api/settings')
+    await test.ask(Settings, 'PUT', '/api/settings', {
+      ...settings,
+      classes: labels.map((name) => ({ name, color: '#e8590c' })),
+      autoTrain: false,
+      mining: { ...settings.mining, cooldownSeconds: 0.2, maxSamplesPerHour: 10_000, auditShare: 0.05 },
+      rollout: { canaries: 1, probationSeconds: 1 },
+    })
+    const { agent } = await enrolledAgent(t, test)
+    await agent.start()
+
+    const devices = () => test.ask(Type.Array(Device), 'GET', '/api/devices')
+    const [online] = await until(devices, ([device]) => device?.online === true && (device.telemetry?.cameras[0]?.frames ?? 0) > 0)
+    assert.equal(online!.status!.cameras[0]!.state, 'live')
+
+    const meta = { name: 'spots', classes: labels, input: { width: side, height: side, resize: 'letterbox' }, architecture: 'spot', thresholds: {}, champion: true }
+    const model = await test.ask(ModelVersion, 'POST', `/api/models?meta=${encodeURIComponent(JSON.stringify(meta))}`, spotModel())
+    const [running] = await until(devices, ([device]) => device?.deployment?.state === 'confirmed')
+    assert.equal(running!.deployment!.running, model.sha256)
+    assert.equal(running!.status!.model, model.sha256)
+
+    const samples = () => test.ask(SamplePage, 'GET', '/api/samples')
+    const page = await until(samples, ({ samples }) => samples.some((sample) => sample.model === model.sha256))
+    assert.ok(page.samples.some((sample) => sample.model === null), 'those of the cold start are there too')
+    await until(devices, ([device]) => device?.telemetry?.outbox.samples === 0 && device.telemetry.outbox.refused === 0)
+
+    const previews = () => test.request('GET', '/api/devices/crossing-7/previews/camera-1')
+    await test.request('GET', '/api/devices/crossing-7/previews')
+    assert.equal((await until(previews, ({ status }) => status === 200)).bytes.subarray(0, 2).toString('hex'), 'ffd8')
+
+    await agent.stop()
+    await until(devices, ([device]) => device?.online === false)
+  })
+})

@@ -1,0 +1,120 @@
+/** Augmentation: mosaic (YOLOv4, Bochkovskiy et al. 2020), scale, place, mirror, and colour; pure, from one random source. */
+import { area, type Box, clip, letterboxScale } from '../../protocol/boxes.ts'
+import { type Picture, padding, resizeInto } from '../../protocol/letterbox.ts'
+import type { Random } from '../detector/random.ts'
+import type { Label } from '../detector/targets.ts'
+
+export interface Labelled {
+  readonly picture: Picture
+  readonly labels: readonly Label[]
+}
+
+export interface Input {
+  readonly width: number
+  readonly height: number
+}
+
+/** A box of which less is left by a cut is no longer that object. */
+const leastVisible = 0.3
+
+/** Draws a picture into a canvas at a scale and place, mirrored or not, and moves its labels along; `window` is what may be drawn on. */
+function draw(
+  canvas: Picture,
+  { picture, labels }: Labelled,
+  place: { x: number; y: number; scale: number; mirrored: boolean },
+  window: Box,
+): Label[] {
+  const [width, height] = [
+    Math.max(1, Math.round(picture.width * place.scale)),
+    Math.max(1, Math.round(picture.height * place.scale)),
+  ]
+  const [x0, y0, x1, y1] = window.map(Math.round) as [number, number, number, number]
+  // Drawn on a part of its own, so that one tile of a mosaic cannot cover another.
+  const part = { width: x1 - x0, height: y1 - y0, data: new Uint8Array((x1 - x0) * (y1 - y0) * 3).fill(padding) }
+  resizeInto(picture, part, { x: place.x - x0, y: place.y - y0, width, height }, place.mirrored)
+  for (let row = 0; row < part.height; row++) {
+    canvas.data.set(part.data.subarray(row * part.width * 3, (row + 1) * part.width * 3), ((y0 + row) * canvas.width + x0) * 3)
+  }
+  return labels.flatMap(({ box, ...rest }) => {
+    const [left, right] = place.mirrored ? [picture.width - box[2], picture.width - box[0]] : [box[0], box[2]]
+    const moved: Box = [
+      left * place.scale + place.x,
+      box[1] * place.scale + place.y,
+      right * place.scale + place.x,
+      box[3] * place.scale + place.y,
+    ]
+    const [cx1, cy1, cx2, cy2] = clip([moved[0] - x0, moved[1] - y0, moved[2] - x0, moved[3] - y0], part.width, part.height)
+    const visible: Box = [cx1 + x0, cy1 + y0, cx2 + x0, cy2 + y0]
+    return area(visible) >= leastVisible * area(moved) && area(visible) > 4 ? [{ ...rest, box: visible }] : []
+  })
+}
+
+const blank = ({ width, height }: Input): Picture => ({ width, height, data: new Uint8Array(width * height * 3).fill(padding) })
+
+/** The picture as it will be evaluated: letterboxed, nothing changed. */
+export function plain(sample: Labelled, input: Input): Labelled {
+  const canvas = blank(input)
+  const scale = letterboxScale(sample.picture, input)
+  const labels = draw(canvas, sample, { x: 0, y: 0, scale, mirrored: false }, [0, 0, input.width, input.height])
+  return { picture: canvas, labels }
+}
+
+/** One picture: scaled by 0.6 to 1.5, moved, mirrored half of the time, in other light. */
+export function single(sample: Labelled, input: Input, random: Random): Labelled {
+  const canvas = blank(input)
+  const scale = letterboxScale(sample.picture, input) * random.between(0.6, 1.5)
+  const spare = (size: number, room: number) => Math.round((room - size * scale) * random.uniform())
+  const place = {
+    x: spare(sample.picture.width, input.width),
+    y: spare(sample.picture.height, input.height),
+    scale,
+    mirrored: random.uniform() < 0.5,
+  }
+  const labels = draw(canvas, sample, place, [0, 0, input.width, input.height])
+  recolour(canvas, random)
+  return { picture: canvas, labels }
+}
+
+/** Four pictures around a random centre. */
+export function mosaic(samples: readonly [Labelled, Labelled, Labelled, Labelled], input: Input, random: Random): Labelled {
+  const canvas = blank(input)
+  const [cx, cy] = [Math.round(input.width * random.between(0.3, 0.7)), Math.round(input.height * random.between(0.3, 0.7))]
+  const windows: Box[] = [
+    [0, 0, cx, cy],
+    [cx, 0, input.width, cy],
+    [0, cy, cx, input.height],
+    [cx, cy, input.width, input.height],
+  ]
+  const labels = samples.flatMap((sample, i) => {
+    const window = windows[i]!
+    const scale = letterboxScale(sample.picture, input) * random.between(0.5, 1.2)
+    const [width, height] = [sample.picture.width * scale, sample.picture.height * scale]
+    const within = (low: number, high: number, size: number) => Math.round(low + (high - low - size) * random.uniform())
+    const place = {
+      x: within(window[0], window[2], width),
+      y: within(window[1], window[3], height),
+      scale,
+      mirrored: random.uniform() < 0.5,
+    }
+    return draw(canvas, sample, place, window)
+  })
+  recolour(canvas, random)
+  return { picture: canvas, labels }
+}
+
+/** Other light: saturation, contrast, brightness and a slight colour cast, in one pass. */
+function recolour({ data }: Picture, random: Random): void {
+  const saturation = random.between(0.5, 1.5)
+  const contrast = random.between(0.7, 1.3)
+  const brightness = random.between(-30, 30)
+  const cast = [random.between(0.92, 1.08), random.between(0.92, 1.08), random.between(0.92, 1.08)]
+  for (let i = 0; i < data.length; i += 3) {
+    // Luma of ITU-R BT.601.
+    const luma = 0.299 * data[i]! + 0.587 * data[i + 1]! + 0.114 * data[i + 2]!
+    for (let c = 0; c < 3; c++) {
+      const value = (luma + (data[i + c]! - luma) * saturation) * cast[c]!
+      const lit = (value - 128) * contrast + 128 + brightness
+      data[i + c] = Math.min(255, Math.max(0, lit))
+    }
+  }
+}

@@ -1,0 +1,127 @@
+/** The thread that decodes, augments and assigns: batches come out ready to be fed. A batch depends on the seed and its step alone. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { letterboxScale } from '../../protocol/boxes.ts'
+import { resizeInto } from '../../protocol/letterbox.ts'
+import { cellsOf } from '../detector/cells.ts'
+import { Random } from '../detector/random.ts'
+import { targetsOf } from '../detector/targets.ts'
+import type { Feeds } from '../engine/step-worker.ts'
+import { type Labelled, mosaic, plain, single } from './augment.ts'
+import { decodePicture } from './picture.ts'
+import type { LabelledSample } from './sample.ts'
+
+export interface LoaderSetup {
+  readonly samples: readonly LabelledSample[]
+  readonly width: number
+  readonly height: number
+  readonly strides: readonly number[]
+  readonly classes: number
+  readonly positives: number
+  readonly oneHot: boolean
+  /** Pictures in a micro-batch, and micro-batches in a step. */
+  readonly batch: number
+  readonly parts: number
+  readonly seed: number
+  readonly cacheBytes: number
+}
+
+export interface BatchRequest {
+  readonly step: number
+  /** Share of mosaics; the last part of a training goes without. */
+  readonly mosaicShare: number
+}
+export type BatchAnswer =
+  | { readonly step: number; readonly batches: readonly Feeds[] }
+  | { readonly step: number; readonly error: string }
+
+if (!parentPort) throw new Error('loader-worker runs as a worker thread only')
+const port = parentPort
+const setup = workerData as LoaderSetup
+const { samples, width, height, batch, parts, seed } = setup
+const cells = cellsOf(setup)
+const cache = new Map<number, Labelled>()
+let cached = 0
+
+/** Decoded once and kept at no more than one and a half times what the input can show. */
+async function load(index: number): Promise<Labelled> {
+  const known = cache.get(index)
+  if (known) return known
+  const { path, labels } = samples[index]!
+  const picture = await decodePicture(path)
+  const scale = letterboxScale(picture, { width: width * 1.5, height: height * 1.5 })
+  let made: Labelled = { picture, labels }
+  if (scale < 1) {
+    const size = {
+      width: Math.max(1, Math.round(picture.width * scale)),
+      height: Math.max(1, Math.round(picture.height * scale)),
+    }
+    const small = { ...size, data: new Uint8Array(size.width * size.height * 3) }
+    resizeInto(picture, small, { x: 0, y: 0, ...size })
+    const [fx, fy] = [size.width / picture.width, size.height / picture.height]
+    made = {
+      picture: small,
+      labels: labels.map(({ box, ...rest }) => ({ ...rest, box: [box[0] * fx, box[1] * fy, box[2] * fx, box[3] * fy] as const })),
+    }
+  }
+  cached += made.picture.data.length
+  if (cached <= setup.cacheBytes) cache.set(index, made)
+  return made
+}
+
+/** The order of an epoch; every picture once. */
+const orders = new Map<number, number[]>()
+function orderOf(epoch: number): number[] {
+  const known = orders.get(epoch)
+  if (known) return known
+  orders.clear()
+  const order = new Random(seed * 1000003 + epoch).shuffle([...samples.keys()])
+  orders.set(epoch, order)
+  return order
+}
+
+async function make({ step, mosaicShare }: BatchRequest): Promise<Feeds[]> {
+  const random = new Random(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(step + 1, 0x85ebca6b))
+  const batches: Feeds[] = []
+  for (let part = 0; part < parts; part++) {
+    const pictures = new Uint8Array(batch * width * height * 3)
+    const labels = []
+    for (let i = 0; i < batch; i++) {
+      const at = (step * parts + part) * batch + i
+      const first = await load(orderOf(Math.floor(at / samples.length))[at % samples.length]!)
+      const other = () => load(random.integer(samples.length))
+      const chance = random.uniform()
+      // A share stays as it will be evaluated: the model must also know its camera as it is.
+      const made =
+        chance < mosaicShare
+          ? mosaic([first, await other(), await other(), await other()], { width, height }, random)
+          : chance < 0.85
+            ? single(first, { width, height }, random)
+            : plain(first, { width, height })
+      pictures.set(made.picture.data, i * width * height * 3)
+      labels.push(made.labels)
+    }
+    batches.push({
+      image: { type: 'uint8', shape: [batch, height, width, 3], data: pictures },
+      ...targetsOf(labels, { ...setup, cells }),
+    })
+  }
+  return batches
+}
+
+let last: Promise<void> = Promise.resolve()
+port.on('message', (request: BatchRequest) => {
+  last = last.then(async () => {
+    try {
+      const batches = await make(request)
+      port.postMessage(
+        { step: request.step, batches } satisfies BatchAnswer,
+        batches.map(({ image }) => image!.data.buffer as ArrayBuffer),
+      )
+    } catch (error) {
+      port.postMessage({
+        step: request.step,
+        error: error instanceof Error ? error.message : String(error),
+      } satisfies BatchAnswer)
+    }
+  })
+})

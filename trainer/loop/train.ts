@@ -1,0 +1,262 @@
+/** The training loop: from a deployed file (or none) and labelled pictures to a deployed file. */
+import { createHash } from 'node:crypto'
+import { cpus } from 'node:os'
+import { MuninnError } from '../../protocol/errors.ts'
+import { Loader } from '../data/loader.ts'
+import type { LabelledSample } from '../data/sample.ts'
+import { coreOf, withClasses, withInput } from '../detector/core.ts'
+import { deployed } from '../detector/deploy.ts'
+import { losses, trainingGraph } from '../detector/loss.ts'
+import { plainNetwork } from '../detector/network.ts'
+import { Random } from '../detector/random.ts'
+import { type Specification, specificationOf } from '../detector/specification.ts'
+import { cpuDialect } from '../engine/dialect.ts'
+import { compileStep, type Slot, type StepGraph, total } from '../engine/step-graph.ts'
+import { StepRunner } from '../engine/step-runner.ts'
+import { initialState, type TrainerState } from '../engine/trainer-state.ts'
+import { floatTensor, type Graph } from '../onnx/graph.ts'
+import { readOnnx } from '../onnx/read.ts'
+import { writeOnnx } from '../onnx/write.ts'
+import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts'
+import { averageDecayAt, epochsFor, mosaicShareAt, rateAt } from './schedule.ts'
+
+export interface TrainingProgress {
+  readonly step: number
+  readonly steps: number
+  readonly epoch: number
+  readonly losses: Readonly<Record<string, number>>
+  readonly rate: number
+  readonly gradientNorm: number
+  readonly imagesPerSecond: number
+  readonly etaSeconds: number
+}
+
+export interface TrainOptions {
+  /** A deployed file to go on from; null: the built-in network from scratch. */
+  readonly base: Uint8Array | null
+  readonly classes: readonly string[]
+  readonly samples: readonly LabelledSample[]
+  /** Side of the square input in pixels; ignored for a base whose size is fixed by others' nodes. */
+  readonly inputSize: number
+  readonly epochs?: number | null
+  /** Upper bound of the training itself. */
+  readonly minutes?: number
+  readonly rate?: number | null
+  /** Pictures in one update. */
+  readonly batch?: number
+  readonly seed?: number
+  readonly workers?: number
+  readonly onProgress?: (progress: TrainingProgress) => void
+  /** Called with words for people: what was decided and why. */
+  readonly onLog?: (words: string) => void
+  /** The last checkpoint, when there is one. */
+  readonly resume?: Uint8Array | null
+  /** Called about every `checkpointSeconds` with a whole checkpoint. */
+  readonly onCheckpoint?: (bytes: Uint8Array, step: number) => Promise<void>
+  readonly checkpointSeconds?: number
+  /** Called now and then with the file as it would be deployed, to be measured while training goes on. */
+  readonly onCandidate?: (model: Uint8Array, step: number) => Promise<void>
+  readonly signal?: AbortSignal
+}
+
+export interface TrainResult {
+  readonly model: Uint8Array
+  readonly specification: Specification
+  readonly width: number
+  readonly height: number
+  readonly steps: number
+  readonly seconds: number
+}
+
+/** Most cells that can answer for true boxes in one micro-batch. */
+const positivesPerPicture = 96
+
+interface Start {
+  readonly core: Graph
+  readonly specification: Specification
+  readonly width: number
+  readonly height: number
+}
+
+function startFrom({ base, classes, inputSize, seed = 1 }: TrainOptions): Start {
+  if (!base) {
+    const { graph, specification } = plainNetwork({ width: inputSize, height: inputSize, classes, random: new Random(seed) })
+    return { core: graph, specification, width: inputSize, height: inputSize }
+  }
+  const graph = readOnnx(base)
+  const known = specificationOf(graph)
+  if (known.head === 'fixed')
+    throw new MuninnError(
+      'BAD_MODEL',
+      `a ${known.architecture} model can be run, not trained: its head has no training loss here`,
+    )
+  const { core, specification } = withClasses(coreOf(graph, known), known, classes, seed)
+  return {
+    core: withInput(core, { batch: 1, width: inputSize, height: inputSize }),
+    specification,
+    width: inputSize,
+    height: inputSize,
+  }
+}
+
+/** Convolution filters and biases, and the scales and biases of normalisations: float initialisers that the core's layers own. */
+function trainable(core: Graph): string[] {
+  const names = new Set<string>()
+  for (const { op, inputs } of core.nodes) {
+    const own = op === 'Conv' || op === 'BatchNormalization' ? inputs.slice(1, 3) : []
+    for (const name of own) if (core.initializers.get(name)?.type === 'float32') names.add(name)
+  }
+  return [...names]
+}
+
+const pack = (core: Graph, slots: readonly Slot[]): Float32Array => {
+  const flat = new Float32Array(total(slots))
+  for (const { name, offset } of slots) flat.set(core.initializers.get(name)!.data as Float32Array, offset)
+  return flat
+}
+
+/** The deployed file with the averaged parameters of a state. */
+export function exportModel(start: Start, step: StepGraph, state: TrainerState): Uint8Array {
+  const initializers = new Map(start.core.initializers)
+  const put = (slots: readonly Slot[], flat: Float32Array) => {
+    for (const { name, shape, offset, size } of slots)
+      initializers.set(name, floatTensor(shape, flat.subarray(offset, offset + size)))
+  }
+  put(step.parameters, state.average)
+  put(step.statistics, state.statistics)
+  return writeOnnx(deployed({ ...start.core, initializers }, start.specification, start))
+}
+
+/** @throws MuninnError; the signal's reason when it was aborted */
+export async function train(options: TrainOptions): Promise<TrainResult> {
+  const {
+    classes,
+    samples,
+    seed = 1,
+    batch = 8,
+    minutes = Number.POSITIVE_INFINITY,
+    signal,
+    onProgress,
+    onLog = () => {},
+  } = options
+  if (samples.length === 0) throw new MuninnError('NOT_READY', 'there is no labelled picture to train on')
+  if (!samples.some(({ labels }) => labels.length > 0))
+    throw new MuninnError('NOT_READY', 'none of the pictures to train on has a box')
+  const start = startFrom(options)
+  const { specification, width, height } = start
+  const workers = options.workers ?? Math.max(1, Math.min(cpus().length, batch))
+  const parts = Math.min(workers, batch)
+  const micro = Math.ceil(batch / parts)
+  const positives = positivesPerPicture * micro
+  const dialect = await cpuDialect()
+  const step = compileStep({
+    graph: trainingGraph(start.core, specification, { batch: micro, width, height, positives }),
+    losses: [...losses],
+    parameters: trainable(start.core),
+    dialect,
+  })
+  const peak = options.rate ?? (options.base ? 7e-4 : 2e-3)
+  const fingerprint = fingerprintOf(options, { micro, parts, peak })
+  const resumed = resumeFrom(options.resume, fingerprint, onLog)
+  const state = resumed?.state ?? initialState(pack(start.core, step.parameters), pack(start.core, step.statistics))
+  const perStep = micro * parts
+  const wanted = Math.max(30, Math.ceil(((options.epochs ?? epochsFor(samples.length)) * samples.length) / perStep))
+  let steps = resumed?.steps ?? wanted
+  const heads = new Set(specification.classifiers.flatMap(({ weight, bias }) => [weight, bias]))
+  const runner = new StepRunner({
+    step,
+    losses: [...losses],
+    state,
+    workers: parts,
+    // A pretrained body moves more slowly than new class filters.
+    rateScale: (name) => (options.base && !heads.has(name) ? 0.6 : 1),
+    decay: (_, shape) => (shape.length > 1 ? 0.02 : 0),
+  })
+  const setup = {
+    samples,
+    width,
+    height,
+    strides: specification.strides,
+    classes: classes.length,
+    positives,
+    oneHot: specification.head === 'yolox',
+    batch: micro,
+    parts,
+    seed,
+    cacheBytes: 1.5e9,
+  }
+  const loader = new Loader({ setup, mosaicShare: (at) => mosaicShareAt(at, steps) })
+  let begun = performance.now()
+  const before = (resumed?.trainedSeconds ?? 0) * 1000
+  const elapsed = () => before + performance.now() - begun
+  let saved = performance.now()
+  try {
+    await runner.start()
+    begun = performance.now()
+    const from = state.step
+    // Skipped steps do not move the state; the loop counts its own, or it would ask for the same bad batch for ever.
+    for (let at = from; at < steps; at++) {
+      signal?.throwIfAborted()
+      const rate = rateAt(at, steps, peak)
+      const result = await runner.run(await loader.batches(at), { rate, averageDecay: averageDecayAt(at) })
+      if (result.skipped) onLog(`step ${at}: the gradient was not finite; the step is left out`)
+      const done = at + 1 - from
+      const secondsPerStep = (performance.now() - begun) / 1000 / done
+      if (!resumed && done === 8) {
+        const affordable = Math.max(30, Math.floor((minutes * 60) / secondsPerStep))
+        if (affordable < steps) {
+          onLog(
+            `${steps} steps would take ${((steps * secondsPerStep) / 60).toFixed(1)} min; ${affordable} fit into ${minutes} min`,
+          )
+          steps = affordable
+        }
+      }
+      onProgress?.({
+        step: at + 1,
+        steps,
+        epoch: ((at + 1) * perStep) / samples.length,
+        losses: result.losses,
+        rate,
+        gradientNorm: result.norm,
+        imagesPerSecond: perStep / secondsPerStep,
+        etaSeconds: (steps - at - 1) * secondsPerStep,
+      })
+      if (options.onCheckpoint && performance.now() - saved > (options.checkpointSeconds ?? 30) * 1000 && at + 1 < steps) {
+        await options.onCheckpoint(encodeCheckpoint({ fingerprint, steps, trainedSeconds: elapsed() / 1000, state }), at + 1)
+        saved = performance.now()
+      }
+      if (options.onCandidate && at + 1 < steps && (at + 1) % Math.max(25, Math.ceil(steps / 6)) === 0)
+        await options.onCandidate(exportModel(start, step, state), at + 1)
+    }
+  } finally {
+    await loader.stop()
+    await runner.stop()
+  }
+  return { model: exportModel(start, step, state), specification, width, height, steps, seconds: elapsed() / 1000 }
+}
+
+/** Digest of everything that a resume must find unchanged. */
+function fingerprintOf({ base, classes, samples, inputSize, epochs, seed }: TrainOptions, plan: object): string {
+  const digest = createHash('sha256')
+  if (base) digest.update(base)
+  digest.update(JSON.stringify({ classes, inputSize, epochs, seed, plan, samples: samples.map(({ labels }) => labels) }))
+  return digest.digest('hex')
+}
+
+function resumeFrom(
+  bytes: Uint8Array | null | undefined,
+  fingerprint: string,
+  onLog: (words: string) => void,
+): Checkpoint | null {
+  if (!bytes) return null
+  try {
+    const checkpoint = decodeCheckpoint(bytes)
+    if (checkpoint.fingerprint !== fingerprint)
+      throw new MuninnError('INVALID_INPUT', 'the checkpoint belongs to other data or settings; training starts over')
+    onLog(`goes on at step ${checkpoint.state.step} of ${checkpoint.steps}`)
+    return checkpoint
+  } catch (error) {
+    onLog(error instanceof Error ? error.message : String(error))
+    return null
+  }
+}
