@@ -10,6 +10,7 @@ import type { Outbox } from '../outbox/outbox.ts'
 const maxUnconfirmedBytes = 4 * 1024 * 1024
 const firstResend = 20_000
 const longestResend = 120_000
+const unreadableRetry = 5000
 
 export interface UploaderOptions {
   readonly outbox: Outbox
@@ -111,7 +112,7 @@ export class Uploader {
         await this.#send(id)
       }
     } catch (error) {
-      this.#options.log.error({ error }, 'cannot read the outbox')
+      this.#options.log.error({ error }, 'the outbox cannot be emptied')
     } finally {
       this.#pumping = false
     }
@@ -133,7 +134,15 @@ export class Uploader {
     const flight = this.#flights.get(id) ?? { due: null, tries: 0 }
     flight.due = null
     this.#flights.set(id, flight)
-    const encoded = await outbox.read(id)
+    let encoded: Uint8Array | null
+    try {
+      encoded = await outbox.read(id)
+    } catch (error) {
+      // The disk may have a bad moment; the others are sent meanwhile.
+      log.error({ error, sample: id }, 'cannot read a sample')
+      flight.due = Date.now() + unreadableRetry
+      return
+    }
     const fault = encoded && damage(id, encoded)
     if (!encoded || fault) {
       if (fault) log.error({ sample: id, fault }, 'a sample on disk is damaged and is dropped')

@@ -27,6 +27,8 @@ export class Outbox extends EventEmitter<{ added: [] }> {
   readonly #folder: string
   readonly #limits: Limits
   readonly #ranking = new Ranking()
+  /** Ranked already, so that it can be the one that has no room, and not yet on disk. */
+  #unwritten: string | null = null
   #evicted = 0
   #refused = 0
   /** Changes go one after another: two adds must not both see the same free room. */
@@ -72,14 +74,16 @@ export class Outbox extends EventEmitter<{ added: [] }> {
       const name = entryName(sample)
       const entry: Entry = { ...parseEntryName(name)!, bytes: encoded.byteLength }
       if (this.#ranking.get(entry.id)) return false
-      this.#ranking.add(entry)
-      await this.#makeRoom(entry)
-      if (!this.#ranking.get(entry.id)) return false
+      this.#unwritten = entry.id
       try {
-        await this.#write(name, entry, encoded)
+        this.#ranking.add(entry)
+        await this.#makeRoom()
+        if (this.#ranking.get(entry.id)) await this.#write(name, entry, encoded)
       } catch (error) {
         this.#ranking.remove(entry.id)
         throw error
+      } finally {
+        this.#unwritten = null
       }
       if (!this.#ranking.get(entry.id)) return false
       this.emit('added')
@@ -89,7 +93,7 @@ export class Outbox extends EventEmitter<{ added: [] }> {
 
   /** The most valuable sample that is not among those being sent. */
   next(isFree: (id: string) => boolean): Entry | null {
-    return this.#ranking.next(isFree)
+    return this.#ranking.next((id) => id !== this.#unwritten && isFree(id))
   }
 
   /** The encoded sample; null when it was evicted in the meantime. */
@@ -114,7 +118,10 @@ export class Outbox extends EventEmitter<{ added: [] }> {
   /** Forgets a sample that the hub will never take, or that is damaged. */
   refuse(ids: readonly string[]): Promise<void> {
     return this.#exclusive(async () => {
-      for (const id of ids) if (await this.#remove(id)) this.#refused++
+      for (const id of ids) {
+        if (this.#ranking.get(id)) this.#refused++
+        await this.#remove(id)
+      }
     })
   }
 
@@ -134,18 +141,17 @@ export class Outbox extends EventEmitter<{ added: [] }> {
     }
   }
 
-  async #makeRoom(unwritten?: Entry): Promise<void> {
+  async #makeRoom(): Promise<void> {
     for (let victim = this.#ranking.victim(this.#limits); victim; victim = this.#ranking.victim(this.#limits)) {
       this.#evicted++
-      if (victim.id === unwritten?.id) this.#ranking.remove(victim.id)
+      if (victim.id === this.#unwritten) this.#ranking.remove(victim.id)
       else await this.#remove(victim.id)
     }
   }
 
-  async #remove(id: string): Promise<boolean> {
+  async #remove(id: string): Promise<void> {
     const entry = this.#ranking.remove(id)
     if (entry) await rm(join(this.#folder, entryName(entry)), { force: true })
-    return entry !== undefined
   }
 
   #exclusive<T>(change: () => Promise<T>): Promise<T> {

@@ -1,7 +1,7 @@
 /** The real agent against the real hub over real MQTT: what each says, the other takes. Only the camera draws its pictures itself. */
 import assert from 'node:assert/strict'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, it, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Type } from 'typebox'
 import { Agent } from '../../edge-agent/agent.ts'
 import { parseAgentConfig } from '../../edge-agent/read-config.ts'
@@ -43,18 +43,36 @@ describe('agent and hub', { timeout: 120_000 }, () => {
     await agent.start()
 
     const devices = () => test.ask(Type.Array(Device), 'GET', '/api/devices')
-    const [online] = await until(devices, ([device]) => device?.online === true && (device.telemetry?.cameras[0]?.frames ?? 0) > 0)
+    const [online] = await until(
+      devices,
+      ([device]) => device?.online === true && (device.telemetry?.cameras[0]?.frames ?? 0) > 0,
+    )
     assert.equal(online!.status!.cameras[0]!.state, 'live')
 
-    const meta = { name: 'spots', classes: labels, input: { width: side, height: side, resize: 'letterbox' }, architecture: 'spot', thresholds: {}, champion: true }
-    const model = await test.ask(ModelVersion, 'POST', `/api/models?meta=${encodeURIComponent(JSON.stringify(meta))}`, spotModel())
+    const meta = {
+      name: 'spots',
+      classes: labels,
+      input: { width: side, height: side, resize: 'letterbox' },
+      architecture: 'spot',
+      thresholds: {},
+      champion: true,
+    }
+    const model = await test.ask(
+      ModelVersion,
+      'POST',
+      `/api/models?meta=${encodeURIComponent(JSON.stringify(meta))}`,
+      spotModel(),
+    )
     const [running] = await until(devices, ([device]) => device?.deployment?.state === 'confirmed')
     assert.equal(running!.deployment!.running, model.sha256)
     assert.equal(running!.status!.model, model.sha256)
 
     const samples = () => test.ask(SamplePage, 'GET', '/api/samples')
     const page = await until(samples, ({ samples }) => samples.some((sample) => sample.model === model.sha256))
-    assert.ok(page.samples.some((sample) => sample.model === null), 'those of the cold start are there too')
+    assert.ok(
+      page.samples.some((sample) => sample.model === null),
+      'those of the cold start are there too',
+    )
     await until(devices, ([device]) => device?.telemetry?.outbox.samples === 0 && device.telemetry.outbox.refused === 0)
 
     const previews = () => test.request('GET', '/api/devices/crossing-7/previews/camera-1')

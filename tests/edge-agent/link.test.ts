@@ -95,6 +95,20 @@ describe('link', { timeout: 60_000 }, () => {
     assert.equal(hub.arrivals.size, 6)
   })
 
+  it('sends what is added while it sends, each once', async (t) => {
+    const hub = await startedHub(t)
+    const { outbox, link } = await device(t, hub, { inFlight: 3 })
+    link.start()
+    await once(link, 'connected')
+    for (let index = 0; index < 100; index++) {
+      const { sample, encoded } = sampleOf({ score: Math.random(), audit: index % 5 === 0 })
+      await outbox.add(sample, encoded)
+    }
+    await emptied(outbox)
+    assert.equal(hub.samples.size, 100)
+    assert.deepEqual([...new Set(hub.arrivals.values())], [1])
+  })
+
   it('sends again after the line broke, until each sample is acknowledged', async (t) => {
     const hub = await startedHub(t)
     const { outbox, link } = await device(t, hub)
