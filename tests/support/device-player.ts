@@ -1,16 +1,19 @@
 /** Plays a device over real MQTT: connects with its own password, hears what it should run, fetches pieces, reports. */
 import { createPublicKey, verify } from 'node:crypto'
+import { encode } from 'cborg'
 import mqtt, { type MqttClient } from 'mqtt'
 import type { Enrolment } from '../../protocol/http/fleet.ts'
 import { ModelManifest } from '../../protocol/manifest.ts'
 import { parseJson } from '../../protocol/parse.ts'
 import {
+  Ack,
   type Deployment,
   Desired,
   downFilter,
   downTopic,
   parsePieceTopic,
   pieceFilter,
+  type Sample,
   type Status,
   upTopic,
 } from '../../protocol/topics.ts'
@@ -23,6 +26,7 @@ export class DevicePlayer {
   readonly #pieces = new Map<string, Uint8Array>()
   /** Topics of messages that came in, in order. */
   readonly heard: string[] = []
+  readonly acks: Ack[] = []
   #stirred: () => void = () => {}
 
   constructor({ client, enrolment }: { client: MqttClient; enrolment: Enrolment }) {
@@ -31,6 +35,7 @@ export class DevicePlayer {
     client.on('message', (topic, payload) => {
       this.heard.push(topic)
       if (topic === downTopic(enrolment.device, 'desired')) this.#desired.push(parseJson(Desired, payload.toString(), 'desired'))
+      if (topic === downTopic(enrolment.device, 'ack')) this.acks.push(parseJson(Ack, payload.toString(), 'ack'))
       const piece = parsePieceTopic(topic)
       if (piece) this.#pieces.set(`${piece.sha256}/${piece.piece}`, payload)
       this.#stirred()
@@ -117,8 +122,32 @@ export class DevicePlayer {
     if (state === 'confirmed') await this.say(model)
   }
 
+  /** Sends raw bytes to any topic; settles when the broker acknowledged, or ended the connection. */
+  async send(topic: string, payload: Uint8Array | string): Promise<void> {
+    await Promise.race([
+      this.#client.publishAsync(topic, Buffer.from(payload), { qos: 1 }).then(() => {}),
+      new Promise<void>((resolve) => this.#client.once('close', () => resolve())),
+    ])
+  }
+
+  async sendSample(sample: Sample): Promise<void> {
+    await this.send(upTopic(this.#enrolment.device, 'sample'), encode(sample))
+  }
+
+  /** The answer to a sample: true, or why it was refused. */
+  async answerTo(id: string): Promise<true | string> {
+    for (;;) {
+      for (const { ids, refused } of this.acks) {
+        if (ids.includes(id)) return true
+        const found = refused.find((each) => each.id === id)
+        if (found) return found.reason
+      }
+      await this.#next()
+    }
+  }
+
   async stop(): Promise<void> {
-    await this.#client.endAsync()
+    await this.#client.endAsync(true)
   }
 
   /** As if its power failed: the broker publishes the last will. */
