@@ -14,7 +14,11 @@ import { labels, side, spotModel } from '../edge-agent/support/spot-model.ts'
 import { startTestHub, type TestHub } from '../support/hub.ts'
 
 async function until<T>(ask: () => Promise<T>, done: (answer: T) => boolean): Promise<T> {
-  for (let last: T; ; await sleep(50)) if (done((last = await ask()))) return last
+  for (;;) {
+    const answer = await ask()
+    if (done(answer)) return answer
+    await sleep(50)
+  }
 }
 
 async function enrolledAgent(t: TestContext, test: TestHub) {
