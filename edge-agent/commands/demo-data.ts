@@ -45,7 +45,7 @@ export const demoData = defineCommand({
         annotations.push({
           id: annotations.length + 1,
           image_id: i + 1,
-          category_id: kinds.indexOf(label) + 1,
+          category_id: kinds.findIndex((each) => each === label) + 1,
           bbox,
           area: bbox[2]! * bbox[3]!,
           iscrowd: 0,
