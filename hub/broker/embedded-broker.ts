@@ -5,8 +5,12 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { Aedes, type AuthenticateError, type Client } from 'aedes'
 import { errors } from '../../protocol/errors.ts'
-import { deviceMayPublish, deviceMaySubscribe } from '../../protocol/topics.ts'
+import { deviceMayPublish, deviceMaySubscribe, upPayloads } from '../../protocol/topics.ts'
 import type { Broker, OnMessage } from './broker.ts'
+import { PacketGuard } from './packet-guard.ts'
+
+/** `packet`: one that announced more bytes than any message may have. */
+export type RefusedAction = 'connect' | 'publish' | 'subscribe' | 'packet'
 
 interface Parts {
   readonly host: string
@@ -15,8 +19,13 @@ interface Parts {
   readonly authenticate: (device: string, password: string) => Promise<boolean>
   readonly onMessage: OnMessage
   /** A topic or a sign-in that was refused: to be logged and counted. */
-  readonly onRefused: (what: { device: string; action: 'connect' | 'publish' | 'subscribe'; topic: string }) => void
+  readonly onRefused: (what: { device: string; action: RefusedAction; topic: string }) => void
 }
+
+/** The largest message, and room for its topic. */
+const maxPacketBytes = Math.max(...Object.values(upPayloads).map(({ maxBytes }) => maxBytes)) + 1024
+/** User, password and a last will, which is a status. */
+const maxConnectBytes = upPayloads.status.maxBytes + 4096
 
 /** MQTT 3.1.1, 3.2.2.3 */
 const badUserNameOrPassword = 4
@@ -85,6 +94,15 @@ export class EmbeddedBroker implements Broker {
       this.#sockets.add(socket)
       socket.on('close', () => this.#sockets.delete(socket))
       socket.on('error', () => {})
+      const guard = new PacketGuard({ maxFirst: maxConnectBytes, maxBytes: maxPacketBytes })
+      const read = socket.read.bind(socket)
+      socket.read = (size?: number) => {
+        const chunk: Buffer | null = read(size)
+        if (chunk === null || guard.accepts(chunk)) return chunk
+        onRefused({ device: socket.remoteAddress ?? '', action: 'packet', topic: '' })
+        socket.destroy()
+        return null
+      }
       aedes.handle(socket)
     })
     await new Promise<void>((resolve, reject) => {

@@ -1,5 +1,6 @@
 /** What Prometheus may ask for at /metrics. Gauges are read from the database when it asks. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { RefusedAction } from '../broker/embedded-broker.ts'
 import type { DeviceRepository } from '../fleet/device-repository.ts'
 import type { OverviewRepository } from '../overview/overview-repository.ts'
 import type { RolloutRepository } from '../rollouts/rollout-repository.ts'
@@ -71,7 +72,7 @@ export class Metrics {
     this.#refusedMessages.inc({ kind, code })
   }
 
-  deviceRefused(action: 'connect' | 'publish' | 'subscribe'): void {
+  deviceRefused(action: RefusedAction): void {
     this.#refusedDevices.inc({ action })
   }
 }

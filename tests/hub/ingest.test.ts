@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { describe, it } from 'node:test'
 import { encode } from 'cborg'
 import sharp from 'sharp'
@@ -144,6 +146,19 @@ describe('topic rights', () => {
     await test.request('DELETE', '/api/devices/gate-1')
     await assert.rejects(DevicePlayer.connect(enrolment), /refused/)
     assert.equal(await metric(test, 'muninn_refused_actions_total{action="connect"}'), 3)
+  })
+
+  it('end a connection that announces a packet of 100 MB, before it is sent', async (t) => {
+    const { test, device } = await withDevice(t)
+    const { port } = new URL(test.hub.broker.url)
+    const socket = connect(Number(port), '127.0.0.1')
+    // PUBLISH with a remaining length of 104,857,600.
+    socket.write(Buffer.from([0x30, 0x80, 0x80, 0x80, 0x32]))
+    await once(socket, 'close')
+    assert.equal(await metric(test, 'muninn_refused_actions_total{action="packet"}'), 1)
+    const sample = await makeSample(8)
+    await device.sendSample(sample)
+    assert.equal(await device.answerTo(sample.id), true)
   })
 
   it('give a device a new password and take the old one', async (t) => {
