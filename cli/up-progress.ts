@@ -1,6 +1,6 @@
 /** Tells in the terminal, in one line a change, where the loop stands. */
 import { Overview } from '../protocol/http/fleet.ts'
-import type { HubApi } from './hub-api.ts'
+import type { HubApi } from '../trainer/hub-client/hub-api.ts'
 
 /** Asks the hub every few seconds and says what changed; a hub that is away for a moment is asked again. */
 export function followLoop(api: HubApi, say: (words: string) => void): { stop(): void } {

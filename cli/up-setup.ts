@@ -12,7 +12,7 @@ import { Demo } from '../protocol/http/labelling.ts'
 import { Token } from '../protocol/http/session.ts'
 import { ModelVersion } from '../protocol/http/training.ts'
 import { parse } from '../protocol/parse.ts'
-import type { HubApi } from './hub-api.ts'
+import type { HubApi } from '../trainer/hub-client/hub-api.ts'
 
 const baseModel = fileURLToPath(new URL('../../trainer/base/demo-street.onnx', import.meta.url))
 const palette = ['#e8590c', '#1971c2', '#2f9e44', '#f08c00', '#9c36b5', '#0c8599', '#e03131', '#6741d9', '#66a80f', '#c2255c']

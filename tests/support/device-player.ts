@@ -27,11 +27,13 @@ export class DevicePlayer {
   /** Topics of messages that came in, in order. */
   readonly heard: string[] = []
   readonly acks: Ack[] = []
+  readonly #closed: Promise<void>
   #stirred: () => void = () => {}
 
   constructor({ client, enrolment }: { client: MqttClient; enrolment: Enrolment }) {
     this.#client = client
     this.#enrolment = enrolment
+    this.#closed = new Promise((resolve) => client.once('close', () => resolve()))
     client.on('message', (topic, payload) => {
       this.heard.push(topic)
       if (topic === downTopic(enrolment.device, 'desired')) this.#desired.push(parseJson(Desired, payload.toString(), 'desired'))
@@ -124,10 +126,7 @@ export class DevicePlayer {
 
   /** Sends raw bytes to any topic; settles when the broker acknowledged, or ended the connection. */
   async send(topic: string, payload: Uint8Array | string): Promise<void> {
-    await Promise.race([
-      this.#client.publishAsync(topic, Buffer.from(payload), { qos: 1 }).then(() => {}),
-      new Promise<void>((resolve) => this.#client.once('close', () => resolve())),
-    ])
+    await Promise.race([this.#client.publishAsync(topic, Buffer.from(payload), { qos: 1 }).then(() => {}), this.#closed])
   }
 
   async sendSample(sample: Sample): Promise<void> {

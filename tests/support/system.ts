@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Static, TSchema } from 'typebox'
 import { Child } from '../../cli/child.ts'
-import { HubApi } from '../../cli/hub-api.ts'
 import { type CameraChoice, prepareDevice, trainerToken } from '../../cli/up-setup.ts'
+import { HubApi } from '../../trainer/hub-client/hub-api.ts'
 
 const bootstrapToken = 'a-bootstrap-token-for-tests-only'
 

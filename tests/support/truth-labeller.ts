@@ -2,8 +2,8 @@
 import { join } from 'node:path'
 import sharp from 'sharp'
 import { Type } from 'typebox'
-import type { HubApi } from '../../cli/hub-api.ts'
 import { type Annotation, LeasedTasks, type Task } from '../../protocol/http/labelling.ts'
+import type { HubApi } from '../../trainer/hub-client/hub-api.ts'
 
 export interface LabelledPicture {
   readonly path: string

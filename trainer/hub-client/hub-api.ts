@@ -1,7 +1,7 @@
 /** A thin typed client of the hub's HTTP API for programs: bearer token in, schema-checked values out. */
 import type { Static, TSchema } from 'typebox'
-import { type ErrorCode, errors, MuninnError } from '../protocol/errors.ts'
-import { parse } from '../protocol/parse.ts'
+import { type ErrorCode, errors, MuninnError } from '../../protocol/errors.ts'
+import { parse } from '../../protocol/parse.ts'
 
 export class HubApi {
   readonly #url: string
@@ -13,13 +13,14 @@ export class HubApi {
   }
 
   /** @throws MuninnError with the hub's own code, or UNAVAILABLE when it does not answer. */
-  async request(method: string, path: string, body?: unknown): Promise<Response> {
+  async request(method: string, path: string, body?: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Response> {
     const binary = body instanceof Uint8Array
     let response: Response
     try {
       response = await fetch(this.#url + path, {
         method,
         headers: {
+          ...headers,
           authorization: `Bearer ${this.#token}`,
           ...(body === undefined ? {} : { 'content-type': binary ? 'application/octet-stream' : 'application/json' }),
         },
@@ -38,8 +39,14 @@ export class HubApi {
     return parse(schema, await (await this.request('GET', path)).json(), `GET ${path}`)
   }
 
-  async send<T extends TSchema>(method: 'POST' | 'PUT' | 'PATCH', path: string, body: unknown, schema: T): Promise<Static<T>> {
-    return parse(schema, await (await this.request(method, path, body)).json(), `${method} ${path}`)
+  async send<T extends TSchema>(
+    method: 'POST' | 'PUT' | 'PATCH',
+    path: string,
+    body: unknown,
+    schema: T,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<Static<T>> {
+    return parse(schema, await (await this.request(method, path, body, headers)).json(), `${method} ${path}`)
   }
 }
 

@@ -1,0 +1,61 @@
+/** The files of a run, fetched from the hub once and kept by their hash. */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { MuninnError } from '../../protocol/errors.ts'
+import type { DatasetRecord } from '../../protocol/http/training.ts'
+import type { LabelledSample } from '../data/sample.ts'
+import { writeAside } from '../files/write-aside.ts'
+import type { HubApi } from './hub-api.ts'
+
+/** Requests under way at a time. */
+const parallel = 4
+
+export class RunFiles {
+  readonly #api: HubApi
+  readonly #folder: string
+
+  constructor({ api, folder }: { api: HubApi; folder: string }) {
+    this.#api = api
+    this.#folder = folder
+  }
+
+  /** Bytes under their SHA-256, from the folder or the hub. @throws MuninnError BAD_HASH */
+  async fetch(sha256: string, path: string): Promise<string> {
+    const file = join(this.#folder, sha256.slice(0, 2), sha256)
+    if (existsSync(file)) return file
+    const bytes = new Uint8Array(await (await this.#api.request('GET', path)).arrayBuffer())
+    const found = createHash('sha256').update(bytes).digest('hex')
+    if (found !== sha256) throw new MuninnError('BAD_HASH', `${path} came with the hash ${found}`)
+    await writeAside(file, bytes)
+    return file
+  }
+
+  async model(sha256: string): Promise<Uint8Array> {
+    return await readFile(await this.fetch(sha256, `/api/models/${sha256}/file`))
+  }
+
+  /** Pictures of the records, with labels as indices into `classes`; those of other classes are left out. */
+  async samples(
+    records: readonly DatasetRecord[],
+    { classes, signal, onFile }: { classes: readonly string[]; signal: AbortSignal; onFile: () => void },
+  ): Promise<LabelledSample[]> {
+    const samples: LabelledSample[] = new Array(records.length)
+    let next = 0
+    const work = async () => {
+      for (let i = next++; i < records.length; i = next++) {
+        signal.throwIfAborted()
+        const { image, annotations } = records[i]!
+        const path = await this.fetch(image, `/api/blobs/${image}`)
+        const labels = annotations.flatMap(({ box, label }) =>
+          classes.includes(label) ? [{ box, label: classes.indexOf(label) }] : [],
+        )
+        samples[i] = { path, labels }
+        onFile()
+      }
+    }
+    await Promise.all(Array.from({ length: parallel }, work))
+    return samples
+  }
+}

@@ -1,0 +1,240 @@
+/** Works off one leased run: fetch, train, judge, upload; tells the hub all the while, and stops when the hub says so. */
+import { existsSync } from 'node:fs'
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Type } from 'typebox'
+import { MuninnError } from '../../protocol/errors.ts'
+import {
+  DatasetRecord,
+  HeartbeatAnswer,
+  type LogLine,
+  type MetricPoint,
+  Run,
+  type RunLease,
+  type RunProgress,
+  type RunReport,
+} from '../../protocol/http/training.ts'
+import { FileReference } from '../../protocol/manifest.ts'
+import { precisionOf, score } from '../evaluation/compare.ts'
+import { measureModel } from '../evaluation/measure.ts'
+import { writeAside } from '../files/write-aside.ts'
+import { train } from '../loop/train.ts'
+import type { HubApi } from './hub-api.ts'
+import { compare, judge } from './report.ts'
+import { RunFiles } from './run-files.ts'
+import { makeSelfTest } from './self-test.ts'
+
+const heartbeatMilliseconds = 2000
+/** Held-out pictures that a model in training is measured on for the live curve: a look, no choice is made by it. */
+const glance = 40
+/** The hub keeps a checkpoint too, so that another trainer can go on; rarer, for it is tens of megabytes. */
+const uploadSeconds = 60
+
+/** Why a run ended before its time, other than by a fault. */
+class Ended extends Error {}
+
+export class RunWorker {
+  readonly #api: HubApi
+  readonly #folder: string
+  readonly #lease: RunLease
+  readonly #device: string
+  readonly #log: (words: string) => void
+  readonly #stop = new AbortController()
+  #progress: RunProgress = { phase: 'fetching', step: 0, steps: 0, etaSeconds: null, imagesPerSecond: null }
+  #points: MetricPoint[] = []
+  #lines: LogLine[] = []
+  #lastAnswer = Date.now()
+
+  constructor(options: { api: HubApi; folder: string; lease: RunLease; device: string; log: (words: string) => void }) {
+    this.#api = options.api
+    this.#folder = options.folder
+    this.#lease = options.lease
+    this.#device = options.device
+    this.#log = options.log
+  }
+
+  /** Stops soon; the lease runs out and the run is taken again, from its last checkpoint. */
+  abandon(): void {
+    this.#stop.abort(new Ended('the trainer is stopping'))
+  }
+
+  async work(): Promise<void> {
+    const { run } = this.#lease
+    const timer = setInterval(() => {
+      this.#heartbeat().catch(() => {})
+    }, heartbeatMilliseconds)
+    try {
+      await this.#work()
+    } catch (error) {
+      const reason: unknown = this.#stop.signal.aborted ? this.#stop.signal.reason : error
+      if (reason instanceof Ended) {
+        this.#log(`run ${run.id}: ${reason.message}`)
+        return
+      }
+      if (reason instanceof MuninnError && reason.code === 'LEASE_LOST') {
+        this.#log(`run ${run.id}: the lease is lost; another trainer has it`)
+        return
+      }
+      const words = reason instanceof Error ? reason.message : String(reason)
+      this.#log(`run ${run.id} failed: ${words}`)
+      const retry = !(reason instanceof MuninnError) || reason.code === 'UNAVAILABLE'
+      await this.#heartbeat().catch(() => {})
+      await this.#send('POST', 'fail', { error: words.slice(0, 8000), retry }, Run)
+    } finally {
+      clearInterval(timer)
+    }
+  }
+
+  async #work(): Promise<void> {
+    const { run, baseManifest, championManifest } = this.#lease
+    const { signal } = this.#stop
+    const { settings, dataset } = run
+    const files = new RunFiles({ api: this.#api, folder: join(this.#folder, 'files') })
+    const records = await this.#api.get(`/api/datasets/${dataset.id}/records`, Type.Array(DatasetRecord))
+    const { classes } = dataset
+    let fetched = 0
+    const onFile = () => this.#at({ phase: 'fetching', step: ++fetched, steps: records.length })
+    const of = async (split: DatasetRecord['split']) => {
+      const chosen = records.filter((record) => record.split === split)
+      return { records: chosen, samples: await files.samples(chosen, { classes, signal, onFile }) }
+    }
+    const [training, heldOut] = [await of('train'), await of('held-out')]
+    const base = baseManifest ? await files.model(baseManifest.file.sha256) : null
+    this.#say(
+      `${training.samples.length} pictures to train on, ${heldOut.samples.length} held out; ${base ? `from ${baseManifest!.name} v${baseManifest!.version}` : 'from scratch'}`,
+    )
+
+    const checkpoint = join(this.#folder, 'runs', `${run.id}.checkpoint`)
+    let uploaded = Date.now()
+    const result = await train({
+      base,
+      classes,
+      samples: training.samples,
+      inputSize: settings.inputSize,
+      epochs: settings.epochs,
+      minutes: settings.minutes,
+      rate: settings.learningRate,
+      batch: settings.batch,
+      seed: settings.seed,
+      signal,
+      resume: await this.#lastCheckpoint(checkpoint),
+      onLog: (words) => this.#say(words),
+      onProgress: ({ step, steps, losses, rate, imagesPerSecond, etaSeconds, gradientNorm }) => {
+        this.#at({ phase: 'training', step, steps, etaSeconds, imagesPerSecond })
+        if (step % Math.max(1, Math.floor(steps / 400)) === 0 || step === steps)
+          this.#point(step, { ...losses, learningRate: rate, gradientNorm })
+      },
+      onCheckpoint: async (bytes, step) => {
+        await writeAside(checkpoint, bytes)
+        if (Date.now() - uploaded < uploadSeconds * 1000) return
+        uploaded = Date.now()
+        await this.#send('PUT', `checkpoint?step=${step}`, bytes, FileReference)
+      },
+      checkpointSeconds: 15,
+      onCandidate: async (model, step) => {
+        const samples = heldOut.samples.slice(0, glance)
+        if (samples.length === 0) return
+        const { pictures } = await measureModel(model, { samples, classes, signal })
+        this.#point(step, { ...precisionOf(score(pictures, classes.length)) })
+      },
+    })
+
+    const models = championManifest ? 2 : 1
+    let judged = 0
+    const onPicture = () => this.#at({ phase: 'evaluating', step: ++judged, steps: heldOut.samples.length * models })
+    const options = { ...heldOut, classes, signal, onPicture }
+    const challenger = await judge(result.model, options)
+    const champion = championManifest ? await judge(await files.model(championManifest.file.sha256), options) : null
+    this.#point(result.steps, { mAP50: challenger.evaluation.mAP50.value, 'mAP50-95': challenger.evaluation['mAP50-95'].value })
+    const report: RunReport = {
+      challenger: challenger.evaluation,
+      champion: champion?.evaluation ?? null,
+      difference: champion ? compare(challenger, champion) : null,
+      trainMinutes: result.seconds / 60,
+      steps: result.steps,
+      device: this.#device,
+    }
+    this.#say(
+      `mAP50 ${challenger.evaluation.mAP50.value.toFixed(3)}${champion ? ` against the champion's ${champion.evaluation.mAP50.value.toFixed(3)}` : ''} on ${heldOut.samples.length} held-out pictures`,
+    )
+
+    this.#at({ phase: 'uploading', step: 0, steps: 1 })
+    const selfTest = await makeSelfTest(result.model, heldOut.samples.length > 0 ? heldOut.samples : training.samples)
+    const model = await this.#send('PUT', 'model', result.model, FileReference)
+    const test = selfTest && (await this.#send('PUT', 'self-test', selfTest, FileReference))
+    await this.#heartbeat()
+    const { width, height, specification } = result
+    await this.#send(
+      'POST',
+      'finish',
+      {
+        report,
+        model: model.sha256,
+        selfTest: test?.sha256 ?? null,
+        input: { width, height, resize: specification.resize },
+        classes,
+        thresholds: Object.fromEntries(challenger.evaluation.perClass.map(({ label, threshold }) => [label, threshold])),
+        architecture: specification.architecture,
+      },
+      Run,
+    )
+    await rm(checkpoint, { force: true })
+    this.#log(`run ${run.id} finished`)
+  }
+
+  /** This trainer's own last checkpoint, or the hub's when that is newer (another trainer had the run). */
+  async #lastCheckpoint(path: string): Promise<Uint8Array | null> {
+    if (existsSync(path)) return await readFile(path)
+    if (this.#lease.checkpointStep === null) return null
+    const response = await this.#api.request(
+      'GET',
+      `/api/trainer/runs/${this.#lease.run.id}/checkpoint`,
+      undefined,
+      this.#headers,
+    )
+    this.#say(`the hub has a checkpoint of step ${this.#lease.checkpointStep}`)
+    return new Uint8Array(await response.arrayBuffer())
+  }
+
+  get #headers(): Record<string, string> {
+    return { 'muninn-lease': this.#lease.lease }
+  }
+
+  async #send<T extends Type.TSchema>(method: 'POST' | 'PUT', path: string, body: unknown, schema: T): Promise<Type.Static<T>> {
+    return await this.#api.send(method, `/api/trainer/runs/${this.#lease.run.id}/${path}`, body, schema, this.#headers)
+  }
+
+  #at(progress: Pick<RunProgress, 'phase' | 'step' | 'steps'> & Partial<RunProgress>): void {
+    this.#progress = { etaSeconds: null, imagesPerSecond: null, ...progress }
+  }
+
+  #say(text: string): void {
+    this.#log(text)
+    this.#lines.push({ at: Date.now(), text: text.slice(0, 4000) })
+  }
+
+  #point(step: number, values: Record<string, number>): void {
+    this.#points.push({
+      step,
+      at: Date.now(),
+      values: Object.fromEntries(Object.entries(values).filter(([, value]) => Number.isFinite(value))),
+    })
+  }
+
+  /** What the hub has not taken is kept for the next time; a hub that is away for longer than the lease has given the run away. */
+  async #heartbeat(): Promise<void> {
+    const [points, lines] = [this.#points.slice(0, 5000), this.#lines.slice(0, 5000)]
+    try {
+      const { cancel } = await this.#send('POST', 'heartbeat', { progress: this.#progress, points, lines }, HeartbeatAnswer)
+      this.#points.splice(0, points.length)
+      this.#lines.splice(0, lines.length)
+      this.#lastAnswer = Date.now()
+      if (cancel) this.#stop.abort(new Ended('it was cancelled'))
+    } catch (error) {
+      if (error instanceof MuninnError && error.code === 'LEASE_LOST') this.#stop.abort(error)
+      else if (Date.now() - this.#lastAnswer > 10 * this.#lease.leaseSeconds * 1000)
+        this.#stop.abort(new Ended('the hub has been away for too long'))
+      throw error
+    }
+  }
+}

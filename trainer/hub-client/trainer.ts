@@ -1,0 +1,59 @@
+/** A trainer that works for a hub: asks for a run, works it off, asks again; a hub that is away is asked with back-off. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { RunLease } from '../../protocol/http/training.ts'
+import { parse } from '../../protocol/parse.ts'
+import type { HubApi } from './hub-api.ts'
+import { RunWorker } from './run-worker.ts'
+
+const idleMilliseconds = 1500
+const longestWait = 30_000
+
+export class HubTrainer {
+  readonly #options: {
+    readonly api: HubApi
+    readonly folder: string
+    readonly name: string
+    readonly device: string
+    readonly log: (words: string) => void
+  }
+  readonly #stopping = new AbortController()
+  #worker: RunWorker | null = null
+  #running: Promise<void> | null = null
+
+  constructor(options: { api: HubApi; folder: string; name: string; device: string; log: (words: string) => void }) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#running = this.#run()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    this.#worker?.abandon()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { api, name, device, log, folder } = this.#options
+    let wait = idleMilliseconds
+    while (!this.#stopping.signal.aborted) {
+      try {
+        const response = await api.request('POST', '/api/trainer/lease', { trainer: name, device })
+        wait = idleMilliseconds
+        if (response.status === 200) {
+          const lease = parse(RunLease, await response.json(), 'the lease of a run')
+          log(`takes run ${lease.run.id} (attempt ${lease.run.attempts})`)
+          this.#worker = new RunWorker({ api, folder, lease, device, log })
+          await this.#worker.work()
+          this.#worker = null
+          continue
+        }
+      } catch (error) {
+        log(`${error instanceof Error ? error.message : String(error)}; asks again in ${(wait / 1000).toFixed(0)} s`)
+        wait = Math.min(wait * 2, longestWait)
+      }
+      await sleep(wait, undefined, { signal: this.#stopping.signal }).catch(() => {})
+    }
+  }
+}
