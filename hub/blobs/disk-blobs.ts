@@ -1,4 +1,4 @@
-/** Blobs in a folder: aa/bb/aabb…; written aside, synced, renamed, so that a name always stands for the whole file. */
+/** Blobs in a folder: aa/aabb…; written aside, synced, renamed, so that a name always stands for the whole file. */
 import { createHash, randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, readFile, rename, rm, stat, unlink } from 'node:fs/promises'
@@ -11,8 +11,6 @@ import type { Blobs } from './blobs.ts'
 export class DiskBlobs implements Blobs {
   readonly #folder: string
   readonly #aside: string
-  /** Folders that are there and on disk. */
-  readonly #made = new Set<string>()
 
   constructor({ folder }: { folder: string }) {
     this.#folder = folder
@@ -23,6 +21,10 @@ export class DiskBlobs implements Blobs {
   async start(): Promise<void> {
     await rm(this.#aside, { recursive: true, force: true })
     await mkdir(this.#aside, { recursive: true })
+    // All 256 folders at once: one per new file would cost two more waits for the disk each.
+    for (let first = 0; first < 256; first++)
+      await mkdir(join(this.#folder, first.toString(16).padStart(2, '0')), { recursive: true })
+    await syncFolder(this.#folder)
   }
 
   async put(bytes: Uint8Array): Promise<FileReference> {
@@ -66,18 +68,8 @@ export class DiskBlobs implements Blobs {
 
   async #take(aside: string, sha256: string): Promise<void> {
     const path = this.#path(sha256)
-    await this.#makeFolder(dirname(path))
     await rename(aside, path)
     await syncFolder(dirname(path))
-  }
-
-  async #makeFolder(folder: string): Promise<void> {
-    if (this.#made.has(folder)) return
-    await mkdir(folder, { recursive: true })
-    // The new names stand in the folders above: they must survive a power cut, too.
-    await syncFolder(dirname(folder))
-    await syncFolder(this.#folder)
-    this.#made.add(folder)
   }
 
   async get(sha256: string): Promise<Buffer> {
@@ -105,7 +97,7 @@ export class DiskBlobs implements Blobs {
   }
 
   #path(sha256: string): string {
-    return join(this.#folder, sha256.slice(0, 2), sha256.slice(2, 4), sha256)
+    return join(this.#folder, sha256.slice(0, 2), sha256)
   }
 }
 

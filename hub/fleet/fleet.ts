@@ -44,9 +44,9 @@ export class Fleet {
     this.#previews = new PreviewStore({ now: parts.now })
   }
 
+  /** Before the broker: an external one tells at once, by retained messages, who is there. */
   async start(): Promise<void> {
     await this.#parts.devices.allOffline()
-    await this.#parts.desired.publish()
   }
 
   /** A new device starts with the champion, if there is one. @throws MuninnError VERSION_CONFLICT when the name is taken */

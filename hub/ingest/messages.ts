@@ -6,6 +6,10 @@ import { parseUpTopic, type UpKind, type UpPayload, upPayloads } from '../../pro
 
 export type Handlers = { readonly [K in UpKind]: (device: string, payload: UpPayload<K>) => Promise<void> }
 
+/** Messages that are worked on at a time: beyond these, devices wait. Memory is bounded by them, whatever comes. */
+const mostUnderWay = 64
+const mostBytes = 64 * 1024 * 1024
+
 interface Parts {
   readonly handlers: Handlers
   /** Told of each message that was not taken; the device goes on. */
@@ -15,21 +19,39 @@ interface Parts {
 export class Messages {
   readonly #parts: Parts
   readonly #underWay = new Set<Promise<void>>()
+  readonly #waiting: (() => void)[] = []
+  #bytes = 0
 
   constructor(parts: Parts) {
     this.#parts = parts
   }
 
-  /** Never rejects: a bad message disturbs nothing else. */
+  /**
+   * Settles when the device may send on: for a sample as soon as there is room for more, so that many share one commit and one wait for
+   * the disk; for everything else when it is done, so that a device's words keep their order. Never rejects: a bad message disturbs nothing.
+   */
   readonly receive = async (topic: string, payload: Uint8Array): Promise<void> => {
     const parsed = parseUpTopic(topic)
     // An empty retained message only clears a former one.
     if (!parsed || payload.length === 0) return
-    const handled = this.#handle(parsed.device, parsed.kind, payload).catch((error: unknown) =>
-      this.#parts.onRefused({ ...parsed, payload, error }),
-    )
+    const { device, kind } = parsed
+    const handled = this.#handle(device, kind, payload)
+      .catch((error: unknown) => this.#parts.onRefused({ device, kind, payload, error }))
+      // Telling it failed, too: the broker is gone, and whoever sent this will send it again.
+      .catch(() => {})
     this.#underWay.add(handled)
-    await handled.finally(() => this.#underWay.delete(handled))
+    this.#bytes += payload.length
+    const done = handled.finally(() => {
+      this.#underWay.delete(handled)
+      this.#bytes -= payload.length
+      if (this.#hasRoom()) for (const go of this.#waiting.splice(0)) go()
+    })
+    if (kind !== 'sample') await done
+    else if (!this.#hasRoom()) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  #hasRoom(): boolean {
+    return this.#underWay.size < mostUnderWay && this.#bytes < mostBytes
   }
 
   /** Settles when every message that was taken in is done with; call it once no more can come. */

@@ -1,0 +1,89 @@
+/** The hub's HTTP API for the page: the session cookie signs, answers are typed by the protocol, errors carry the hub's own words. */
+import { useQuery } from '@tanstack/react-query'
+import type { Static } from 'typebox'
+import type { Device, Enrolment, Overview, Previews, Rollout, Settings } from '../../../protocol/http/fleet.ts'
+import type { HistoryEntry, LeasedTasks, QueueCounts, SamplePage, SampleView } from '../../../protocol/http/labelling.ts'
+import type { Session, Token, User } from '../../../protocol/http/session.ts'
+import type { DatasetVersion, Logs, Metrics, ModelVersion, Run } from '../../../protocol/http/training.ts'
+
+export class ApiError extends Error {
+  readonly code: string
+  readonly status: number
+  constructor(code: string, message: string, status: number) {
+    super(message)
+    this.code = code
+    this.status = status
+  }
+}
+
+/** @throws ApiError with the hub's code and words; UNREACHABLE when there is no hub */
+export async function call<T>(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<T> {
+  let response: Response
+  try {
+    response = await fetch(path, {
+      method,
+      credentials: 'same-origin',
+      ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    })
+  } catch {
+    throw new ApiError('UNREACHABLE', 'the hub does not answer', 0)
+  }
+  if (response.status === 204) return undefined as T
+  const text = await response.text()
+  let told: unknown = null
+  try {
+    told = text === '' ? undefined : JSON.parse(text)
+  } catch {
+    throw new ApiError('INTERNAL', text.slice(0, 200), response.status)
+  }
+  if (!response.ok) {
+    const { code, message } = (told ?? {}) as { code?: string; message?: string }
+    throw new ApiError(code ?? 'INTERNAL', message ?? response.statusText, response.status)
+  }
+  // The hub's answers are made from the same schemas as these types and checked there.
+  return told as T
+}
+
+/** What the page reads, by address. */
+interface Answers {
+  '/api/session': Session
+  '/api/overview': Overview
+  '/api/settings': Settings
+  '/api/devices': Device[]
+  '/api/models': ModelVersion[]
+  '/api/runs': Run[]
+  '/api/datasets': DatasetVersion[]
+  '/api/rollouts': Rollout[]
+  '/api/users': User[]
+  '/api/tokens': Token[]
+  '/api/tasks/counts': QueueCounts
+}
+
+export type {
+  DatasetVersion,
+  Device,
+  Enrolment,
+  HistoryEntry,
+  ModelVersion,
+  Overview,
+  QueueCounts,
+  Rollout,
+  Run,
+  SampleView,
+  Session,
+  Settings,
+  Token,
+  User,
+}
+export type Page = Static<typeof SamplePage>
+export type Leased = Static<typeof LeasedTasks>
+export type MetricPoints = Static<typeof Metrics>
+export type LogLines = Static<typeof Logs>
+export type PreviewList = Static<typeof Previews>
+
+/** A list or object under a fixed address; live events refresh it. */
+export function useApi<P extends keyof Answers>(path: P, enabled = true) {
+  return useQuery({ queryKey: [path], queryFn: () => call<Answers[P]>('GET', path), enabled })
+}
+
+export const imageOf = (sample: string, width?: number) => `/api/samples/${sample}/image${width ? `?width=${width}` : ''}`

@@ -1,0 +1,49 @@
+/** Server-sent events: each says what changed, and what shows it is fetched again. */
+import { type QueryClient, useQueryClient } from '@tanstack/react-query'
+import { useEffect } from 'react'
+import type { HubEvent } from '../../../protocol/http/fleet.ts'
+
+const affected: Readonly<Record<HubEvent['kind'], readonly string[]>> = {
+  sample: ['/api/overview', '/api/samples', '/api/tasks/counts'],
+  task: ['/api/overview', '/api/samples', '/api/tasks/counts'],
+  dataset: ['/api/datasets', '/api/overview'],
+  run: ['/api/runs', '/api/overview'],
+  model: ['/api/models', '/api/overview'],
+  device: ['/api/devices', '/api/overview'],
+  rollout: ['/api/rollouts', '/api/overview', '/api/models'],
+  round: ['/api/overview', '/api/tasks/counts'],
+  settings: ['/api/settings', '/api/overview'],
+}
+
+/** A burst of samples is one refresh, not a hundred. */
+const gather = 400
+
+function listen(queries: QueryClient): () => void {
+  const waiting = new Set<string>()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const flush = () => {
+    timer = undefined
+    for (const key of waiting) queries.invalidateQueries({ queryKey: [key] }).catch(() => {})
+    waiting.clear()
+  }
+  const source = new EventSource('/api/events')
+  source.onmessage = ({ data }) => {
+    const { kind } = JSON.parse(data) as HubEvent
+    for (const key of affected[kind] ?? []) waiting.add(key)
+    timer ??= setTimeout(flush, gather)
+  }
+  // After a break everything may have changed.
+  source.onopen = () => {
+    for (const keys of Object.values(affected)) for (const key of keys) waiting.add(key)
+    timer ??= setTimeout(flush, gather)
+  }
+  return () => {
+    clearTimeout(timer)
+    source.close()
+  }
+}
+
+export function useLive(): void {
+  const queries = useQueryClient()
+  useEffect(() => listen(queries), [queries])
+}

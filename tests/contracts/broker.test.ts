@@ -1,0 +1,90 @@
+/** What the hub needs of a broker, over each kind of it: the embedded one and Mosquitto. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { Type } from 'typebox'
+import { Device, Enrolment } from '../../protocol/http/fleet.ts'
+import { SamplePage } from '../../protocol/http/labelling.ts'
+import { ModelVersion } from '../../protocol/http/training.ts'
+import { deployedModel } from '../support/deployed-model.ts'
+import { DevicePlayer } from '../support/device-player.ts'
+import { startTestHub, type TestHub } from '../support/hub.ts'
+import { sha256 } from '../support/labelled-sample.ts'
+import { noMosquitto, startMosquitto } from '../support/mosquitto.ts'
+import { makeSample } from '../support/sample.ts'
+
+interface Closing {
+  after(close: () => Promise<void>): void
+}
+
+const brokers = [
+  { name: 'the embedded broker', skip: false as const, config: async (_t: Closing) => ({}) },
+  { name: 'Mosquitto', skip: noMosquitto, config: async (t: Closing) => ({ broker: (await startMosquitto(t)).url }) },
+]
+
+async function importModel(test: TestHub, file: Uint8Array) {
+  const meta = { name: 'base', classes: ['car'], input: { width: 32, height: 32, resize: 'letterbox' }, champion: true }
+  await test.ask(ModelVersion, 'POST', `/api/models?meta=${encodeURIComponent(JSON.stringify(meta))}`, file)
+}
+
+async function until(test: TestHub, holds: () => Promise<boolean>): Promise<void> {
+  while (!(await holds())) {
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        stop()
+        clearTimeout(timer)
+        resolve()
+      }
+      const timer = setTimeout(done, 200)
+      const stop = test.hub.events.subscribe(done)
+    })
+  }
+}
+
+const device = async (test: TestHub) => (await test.ask(Type.Array(Device), 'GET', '/api/devices'))[0]!
+
+for (const { name, skip, config } of brokers) {
+  describe(`over ${name}`, { skip, timeout: 60_000 }, () => {
+    it('samples come in and are acknowledged', async (t) => {
+      const test = await startTestHub(t, await config(t))
+      const player = await DevicePlayer.connect(await test.ask(Enrolment, 'POST', '/api/devices', { id: 'gate-1' }))
+      t.after(() => player.stop())
+      for (let i = 0; i < 10; i++) {
+        const sample = await makeSample(i)
+        await player.sendSample(sample)
+        assert.equal(await player.answerTo(sample.id), true)
+      }
+      assert.equal((await test.ask(SamplePage, 'GET', '/api/samples')).total, 10)
+    })
+
+    it('a model reaches a device that connects later, and again after the hub was restarted', async (t) => {
+      const first = await startTestHub(t, await config(t))
+      const enrolment = await first.ask(Enrolment, 'POST', '/api/devices', { id: 'gate-1' })
+      const file = Buffer.concat([deployedModel(), largeField()])
+      await importModel(first, file)
+      const one = await DevicePlayer.connect(enrolment)
+      assert.equal(sha256((await one.fetch(await one.wish(({ model }) => model !== null))).file), sha256(file))
+      await one.stop()
+      const again = await first.restart()
+      const two = await DevicePlayer.connect(enrolment, again.hub.broker.url)
+      t.after(() => two.stop())
+      assert.equal(sha256((await two.fetch(await two.wish(({ model }) => model !== null))).file), sha256(file))
+    })
+
+    it('a device is online while it is there, and offline after its last will', async (t) => {
+      const test = await startTestHub(t, await config(t))
+      const player = await DevicePlayer.connect(await test.ask(Enrolment, 'POST', '/api/devices', { id: 'gate-1' }))
+      await until(test, async () => (await device(test)).online)
+      player.kill()
+      await until(test, async () => !(await device(test)).online)
+    })
+  })
+}
+
+/** Makes the file longer than one piece: an ONNX field that nobody reads (ModelProto.doc_string, 6). */
+function largeField(): Uint8Array {
+  const length = 300_000
+  return Buffer.concat([
+    Uint8Array.from([6 * 8 + 2, (length & 127) | 128, ((length >> 7) & 127) | 128, length >> 14]),
+    Buffer.alloc(length, 'x'),
+  ])
+}
