@@ -104,6 +104,7 @@ export class Agent {
     this.#link.on('connected', () => {
       this.#uploader.connected()
       this.#tellDeployment()
+      this.#sendTelemetry()
     })
     this.#link.on('disconnected', () => this.#uploader.disconnected())
     await this.#updater.start()
@@ -118,9 +119,7 @@ export class Agent {
     }
     this.#link.start()
     const { telemetryInterval = 10_000 } = this.#options
-    this.#timers.push(
-      setInterval(() => this.#send('telemetry', this.#link.publish('telemetry', this.#telemetry())), telemetryInterval),
-    )
+    this.#timers.push(setInterval(() => this.#sendTelemetry(), telemetryInterval))
     this.#timers.push(setInterval(() => this.#sendPreviews(), previewInterval))
   }
 
@@ -148,6 +147,10 @@ export class Agent {
   #watch({ seconds }: Watch): void {
     this.#watchedUntil = performance.now() + seconds * 1000
     this.#sendPreviews()
+  }
+
+  #sendTelemetry(): void {
+    if (this.#link.connected) this.#send('telemetry', this.#link.publish('telemetry', this.#telemetry()))
   }
 
   #sendPreviews(): void {

@@ -2,8 +2,8 @@
 import type { MiningSettings } from '../../protocol/mining.ts'
 import type { Finding, Observation, Thumbnail } from './observation.ts'
 
-/** Grey levels by which a cell must change to count as moving: above sensor noise, which averaging over a cell has lowered. */
-const minChange = 12
+/** Grey levels by which a cell must change to count as moving: above sensor noise, which averaging over a cell has lowered; less in the dark. */
+const changeAt = (light: number) => Math.min(12, 5 + 0.07 * light)
 
 /**
  * Share of a frame's cells that moved and that no detection covers. A change of the whole light (a cloud, the camera's exposure) is taken
@@ -13,8 +13,13 @@ export function unexplainedMotion(before: Thumbnail, { thumbnail, detections, wi
   if (!thumbnail || thumbnail.width !== before.width || thumbnail.height !== before.height) return null
   const count = thumbnail.grey.length
   let light = 0
-  for (let cell = 0; cell < count; cell++) light += thumbnail.grey[cell]! - before.grey[cell]!
+  let level = 0
+  for (let cell = 0; cell < count; cell++) {
+    light += thumbnail.grey[cell]! - before.grey[cell]!
+    level += thumbnail.grey[cell]!
+  }
   light /= count
+  const minChange = changeAt(level / count)
   let moved = 0
   for (let cell = 0; cell < count; cell++) {
     if (Math.abs(thumbnail.grey[cell]! - before.grey[cell]! - light) < minChange) continue

@@ -58,14 +58,24 @@ export function findNovelty(distance: number | null, from: number): Finding | nu
   return distance >= from ? { reason: 'novelty', score: Math.min(0.8, 0.3 + (0.3 * distance) / Math.max(from, 0.01)) } : null
 }
 
-/** Whether two frames of a camera show the same: no cell changed by more than noise, whatever the light did. */
+/** Grey levels: the least change that counts, and the least that no noise excuses. */
+const [leastChange, certainChange] = [5, 12]
+
+/**
+ * Whether two frames of a camera show the same: no cell changed by more than the sensor's noise (estimated from the cells themselves, by
+ * the median absolute difference, Hampel 1974), whatever the light did. A dark picture changes by few grey levels.
+ */
+function samePicture(a: Uint8Array, b: Uint8Array): boolean {
+  const differences = Float32Array.from(a, (value, cell) => value - b[cell]!)
+  const light = differences.reduce((sum, value) => sum + value, 0) / differences.length
+  const sorted = differences.map((value) => Math.abs(value - light)).sort()
+  const noise = 1.4826 * sorted[sorted.length >> 1]!
+  return sorted.at(-1)! < Math.min(certainChange, Math.max(leastChange, 5 * noise))
+}
+
 export function nearIdentical(a: Observation, b: Observation): boolean {
   if (a.thumbnail && b.thumbnail && a.thumbnail.grey.length === b.thumbnail.grey.length) {
-    const [one, other] = [a.thumbnail.grey, b.thumbnail.grey]
-    let light = 0
-    for (let cell = 0; cell < one.length; cell++) light += one[cell]! - other[cell]!
-    light /= one.length
-    return one.every((value, cell) => Math.abs(value - other[cell]! - light) < 10)
+    return samePicture(a.thumbnail.grey, b.thumbnail.grey)
   }
   return a.model === b.model && a.embedding && b.embedding ? cosineDistance(a.embedding, b.embedding) < 0.002 : false
 }

@@ -89,7 +89,11 @@ export class CameraWatcher {
     let next = camera.nextFrame()
     while (!this.#stopping) {
       const frame = await next
-      if (!frame || this.#stopping) break
+      if (!frame || this.#stopping) {
+        // The end of a file: nothing better will come for what still waits.
+        if (!this.#stopping) await this.#release(Date.now(), true)
+        break
+      }
       // The next frame is decoded while the detector looks at this one.
       next = camera.nextFrame()
       try {

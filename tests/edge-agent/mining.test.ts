@@ -151,6 +151,17 @@ describe('near-identical frames', () => {
     assert.equal(nearIdentical(observe({ thumbnail: thumbnail(3) }), observe({ thumbnail: thumbnail(3, 90) })), true)
     assert.equal(nearIdentical(observe({ thumbnail: thumbnail(3) }), observe({ thumbnail: thumbnail(4) })), false)
   })
+  it('may differ by noise, and may not by a small dim thing in the dark', () => {
+    const random = seeded(1)
+    const noisy = () => {
+      const { grey, ...size } = thumbnail(null, 20)
+      return observe({ thumbnail: { ...size, grey: grey.map((value) => value + Math.round(random() * 6 - 3)) } })
+    }
+    assert.equal(nearIdentical(noisy(), noisy()), true)
+    const dim = thumbnail(null, 20)
+    dim.grey.fill(27, 300, 302)
+    assert.equal(nearIdentical(observe({ thumbnail: thumbnail(null, 20) }), observe({ thumbnail: dim })), false)
+  })
 })
 
 describe('miner', () => {
