@@ -24,9 +24,14 @@ const auditBudgetShare = 0.2
 
 /**
  * The chance of a frame to become an audit sample: as asked, but thinned evenly over all frames rather than cut off where the budget ends,
- * so that the choice stays a fair one.
+ * so that the choice stays a fair one. Without a cooldown nothing is paced (a film that is played faster than time has no hours).
  */
-export function auditChance(share: number, framesPerSecond: number, { maxSamplesPerHour }: Budget): number {
+export function auditChance(
+  share: number,
+  framesPerSecond: number,
+  { maxSamplesPerHour, cooldownSeconds }: Pick<MiningSettings, 'maxSamplesPerHour' | 'cooldownSeconds'>,
+): number {
   const perHour = framesPerSecond * 3600
-  return perHour > 0 ? Math.min(share, (auditBudgetShare * maxSamplesPerHour) / perHour) : share
+  if (cooldownSeconds === 0 || perHour === 0) return share
+  return Math.min(share, (auditBudgetShare * maxSamplesPerHour) / perHour)
 }

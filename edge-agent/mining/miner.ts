@@ -180,8 +180,8 @@ export class Miner {
   }
 }
 
-/** Milliseconds. In a cold start every frame is a candidate, so the hour's budget is spread over the hour. */
+/** Milliseconds. In a cold start every frame is a candidate, so the hour's budget is spread over the hour (unless nothing is paced). */
 function cooldown(reason: Reason, { cooldownSeconds, maxSamplesPerHour }: MiningSettings): number {
-  const spread = reason === 'cold-start' && maxSamplesPerHour > 0 ? 3600 / maxSamplesPerHour : 0
+  const spread = reason === 'cold-start' && cooldownSeconds > 0 && maxSamplesPerHour > 0 ? 3600 / maxSamplesPerHour : 0
   return 1000 * Math.max(cooldownSeconds, spread)
 }

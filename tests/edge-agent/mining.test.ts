@@ -209,6 +209,7 @@ describe('miner', () => {
   it('gives audit samples no more than their part of the budget, spread evenly', () => {
     assert.equal(auditChance(0.002, 30, settings), (0.2 * 120) / (30 * 3600))
     assert.equal(auditChance(0.002, 1, settings), 0.002)
+    assert.equal(auditChance(0.1, 30, { ...settings, cooldownSeconds: 0 }), 0.1)
   })
 
   it('looks back for the frame in which a track was lost', () => {
