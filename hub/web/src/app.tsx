@@ -1,0 +1,205 @@
+/** The frame of every page: who is signed in, where to go, language and light. */
+import {
+  ActionIcon,
+  AppShell,
+  Badge,
+  Button,
+  Center,
+  Group,
+  Loader,
+  Menu,
+  NavLink,
+  Stack,
+  Text,
+  Tooltip,
+  useComputedColorScheme,
+  useMantineColorScheme,
+} from '@mantine/core'
+import {
+  IconBrain,
+  IconChartLine,
+  IconDatabase,
+  IconDeviceCctv,
+  IconHome,
+  IconLanguage,
+  IconLogout,
+  IconMoon,
+  IconPolygon,
+  IconSettings,
+  IconSun,
+  IconUser,
+} from '@tabler/icons-react'
+import { useQueryClient } from '@tanstack/react-query'
+import { lazy, type ReactNode, Suspense } from 'react'
+import { useTranslation } from 'react-i18next'
+import { Link, Navigate, Route, Routes, useLocation } from 'react-router'
+import { ApiError, call, type Session, useApi } from './api.ts'
+import { useLive } from './live.ts'
+import { SignIn } from './pages/sign-in.tsx'
+
+const Overview = lazy(() => import('./pages/overview.tsx'))
+const LabelPage = lazy(() => import('./label/label-page.tsx'))
+const Data = lazy(() => import('./pages/data.tsx'))
+const Training = lazy(() => import('./pages/training.tsx'))
+const RunPage = lazy(() => import('./pages/run.tsx'))
+const Models = lazy(() => import('./pages/models.tsx'))
+const Fleet = lazy(() => import('./pages/fleet.tsx'))
+const SettingsPage = lazy(() => import('./pages/settings.tsx'))
+
+const places = [
+  { to: '/', label: 'Overview', icon: IconHome },
+  { to: '/label', label: 'Label', icon: IconPolygon },
+  { to: '/data', label: 'Data', icon: IconDatabase },
+  { to: '/training', label: 'Training', icon: IconChartLine },
+  { to: '/models', label: 'Models', icon: IconBrain },
+  { to: '/fleet', label: 'Fleet', icon: IconDeviceCctv },
+  { to: '/settings', label: 'Settings', icon: IconSettings },
+] as const
+
+export function App() {
+  const session = useApi('/api/session')
+  if (session.isPending) return <Waiting />
+  if (session.error instanceof ApiError && session.error.status === 401) return <SignIn />
+  if (!session.data) return <Unreachable retry={() => session.refetch()} />
+  return <Signed session={session.data} />
+}
+
+function Signed({ session }: { session: Session }) {
+  const { t } = useTranslation()
+  const { pathname } = useLocation()
+  const counts = useApi('/api/tasks/counts')
+  useLive()
+  const wide = pathname.startsWith('/label')
+  return (
+    <AppShell navbar={{ width: 208, breakpoint: 'xs' }} padding={wide ? 0 : 'lg'}>
+      <AppShell.Navbar p="sm">
+        <Group gap="xs" px="xs" pb="md" pt={4}>
+          <img src="/raven.svg" width={30} height={30} alt="" />
+          <Text fw={700} size="lg">
+            Muninn
+          </Text>
+        </Group>
+        <Stack gap={2} style={{ flex: 1 }}>
+          {places.map(({ to, label, icon: Icon }) => (
+            <NavLink
+              key={to}
+              component={Link}
+              to={to}
+              active={to === '/' ? pathname === '/' : pathname.startsWith(to)}
+              label={t(label)}
+              leftSection={<Icon size={18} stroke={1.6} />}
+              rightSection={
+                to === '/label' && counts.data && counts.data.open + counts.data.leased > 0 ? (
+                  <Badge size="sm" circle={counts.data.open + counts.data.leased < 10}>
+                    {counts.data.open + counts.data.leased}
+                  </Badge>
+                ) : null
+              }
+              style={{ borderRadius: 8 }}
+            />
+          ))}
+        </Stack>
+        <Group justify="space-between" px="xs" pt="sm" style={{ borderTop: '1px solid var(--mantine-color-default-border)' }}>
+          <UserMenu session={session} />
+          <Group gap={4}>
+            <LanguageSwitch />
+            <LightSwitch />
+          </Group>
+        </Group>
+      </AppShell.Navbar>
+      <AppShell.Main>
+        <Suspense fallback={<Waiting />}>
+          <Routes>
+            <Route path="/" element={<Overview />} />
+            <Route path="/label" element={<LabelPage />} />
+            <Route path="/data" element={<Data />} />
+            <Route path="/training" element={<Training />} />
+            <Route path="/training/:id" element={<RunPage />} />
+            <Route path="/models" element={<Models />} />
+            <Route path="/fleet" element={<Fleet />} />
+            <Route path="/settings" element={<SettingsPage session={session} />} />
+            <Route path="*" element={<Navigate to="/" replace />} />
+          </Routes>
+        </Suspense>
+      </AppShell.Main>
+    </AppShell>
+  )
+}
+
+function UserMenu({ session }: { session: Session }) {
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const leave = async () => {
+    await call('DELETE', '/api/session')
+    queries.clear()
+    location.assign('/')
+  }
+  return (
+    <Menu>
+      <Menu.Target>
+        <Button variant="subtle" color="gray" size="compact-sm" leftSection={<IconUser size={16} />} px={4}>
+          {session.user.name}
+        </Button>
+      </Menu.Target>
+      <Menu.Dropdown>
+        <Menu.Label>{t(session.user.role)}</Menu.Label>
+        <Menu.Item leftSection={<IconLogout size={16} />} onClick={leave}>
+          {t('Sign out')}
+        </Menu.Item>
+      </Menu.Dropdown>
+    </Menu>
+  )
+}
+
+function LanguageSwitch() {
+  const { i18n, t } = useTranslation()
+  const next = i18n.language.startsWith('zh') ? 'en' : 'zh'
+  return (
+    <Tooltip label={next === 'zh' ? '中文' : 'English'}>
+      <ActionIcon variant="subtle" color="gray" aria-label={t('Language')} onClick={() => i18n.changeLanguage(next)}>
+        <IconLanguage size={18} />
+      </ActionIcon>
+    </Tooltip>
+  )
+}
+
+function LightSwitch() {
+  const { t } = useTranslation()
+  const { setColorScheme } = useMantineColorScheme()
+  const scheme = useComputedColorScheme('light')
+  return (
+    <Tooltip label={scheme === 'dark' ? t('Light') : t('Dark')}>
+      <ActionIcon
+        variant="subtle"
+        color="gray"
+        aria-label={t('Light or dark')}
+        onClick={() => setColorScheme(scheme === 'dark' ? 'light' : 'dark')}
+      >
+        {scheme === 'dark' ? <IconSun size={18} /> : <IconMoon size={18} />}
+      </ActionIcon>
+    </Tooltip>
+  )
+}
+
+function Waiting(): ReactNode {
+  return (
+    <Center h="60vh">
+      <Loader />
+    </Center>
+  )
+}
+
+function Unreachable({ retry }: { retry: () => void }) {
+  const { t } = useTranslation()
+  return (
+    <Center h="100vh">
+      <Stack align="center" gap="sm">
+        <Text fw={600}>{t('The hub does not answer')}</Text>
+        <Text c="dimmed">{t('Is it running? The page tries again by itself.')}</Text>
+        <Button variant="light" onClick={retry}>
+          {t('Try again')}
+        </Button>
+      </Stack>
+    </Center>
+  )
+}

@@ -1,0 +1,348 @@
+/** Model versions, where they come from, what they were proved to be, and how they go out. */
+import {
+  Alert,
+  Anchor,
+  Badge,
+  Button,
+  Card,
+  Group,
+  Modal,
+  MultiSelect,
+  Progress,
+  Skeleton,
+  Stack,
+  Table,
+  Text,
+  Textarea,
+  Timeline,
+  Tooltip,
+} from '@mantine/core'
+import { useForm } from '@mantine/form'
+import { modals } from '@mantine/modals'
+import { IconArrowBackUp, IconDownload, IconPlayerPause, IconPlayerPlay, IconRocket } from '@tabler/icons-react'
+import { useMutation, useQueryClient } from '@tanstack/react-query'
+import { useState } from 'react'
+import { useTranslation } from 'react-i18next'
+import { Link } from 'react-router'
+import { call, type ModelVersion, type Rollout, useApi } from '../api.ts'
+import { short, useFormat } from '../format.ts'
+import { Empty, PageHead } from '../parts/page-head.tsx'
+import { tell } from '../parts/tell.ts'
+
+const roleColors: Readonly<Record<ModelVersion['role'], string>> = {
+  champion: 'teal',
+  challenger: 'indigo',
+  candidate: 'gray',
+  retired: 'dark',
+}
+
+export default function Models() {
+  const { t } = useTranslation()
+  const format = useFormat()
+  const models = useApi('/api/models')
+  const rollouts = useApi('/api/rollouts')
+  const [chosen, setChosen] = useState<ModelVersion | null>(null)
+  const nameOf = (sha256: string | null) => {
+    const found = models.data?.find((each) => each.sha256 === sha256)
+    return found ? `${found.manifest.name} v${found.manifest.version}` : short(sha256)
+  }
+  const ordered = models.data?.toSorted((a, b) => b.manifest.version - a.manifest.version) ?? []
+  return (
+    <>
+      <PageHead
+        title={t('Models')}
+        about={t('What was gated is the exact file that goes out. A few devices first; back with one press.')}
+      />
+      <Stack>
+        {rollouts.data
+          ?.filter(({ state }) => state === 'running' || state === 'paused')
+          .map((rollout) => (
+            <RolloutCard key={rollout.id} rollout={rollout} nameOf={nameOf} />
+          ))}
+        {!models.data ? (
+          <Skeleton h={300} />
+        ) : ordered.length === 0 ? (
+          <Empty title={t('No model yet')}>
+            {t("The first one comes from the first training, or bring your own: 'muninn up --model yours.onnx --adapter yolox'.")}
+          </Empty>
+        ) : (
+          <Table.ScrollContainer minWidth={860}>
+            <Table highlightOnHover verticalSpacing="sm">
+              <Table.Thead>
+                <Table.Tr>
+                  <Table.Th>{t('Model')}</Table.Th>
+                  <Table.Th>{t('Role')}</Table.Th>
+                  <Table.Th>mAP50</Table.Th>
+                  <Table.Th>{t('Comes from')}</Table.Th>
+                  <Table.Th>{t('Gate')}</Table.Th>
+                  <Table.Th>{t('Devices')}</Table.Th>
+                  <Table.Th />
+                </Table.Tr>
+              </Table.Thead>
+              <Table.Tbody>
+                {ordered.map((model) => {
+                  const { sha256, manifest, role, gate, devices, run, createdAt } = model
+                  return (
+                    <Table.Tr key={sha256}>
+                      <Table.Td>
+                        <Text fw={600} size="sm">
+                          {manifest.name} v{manifest.version}
+                        </Text>
+                        <Text size="xs" c="dimmed">
+                          {short(sha256)} · {manifest.input.width} × {manifest.input.height} · {format.bytes(manifest.file.bytes)}{' '}
+                          · {manifest.classes.length} {t('classes')} · {format.time(createdAt)}
+                        </Text>
+                      </Table.Td>
+                      <Table.Td>
+                        <Badge color={roleColors[role]} variant="light">
+                          {t(role)}
+                        </Badge>
+                      </Table.Td>
+                      <Table.Td>{manifest.metrics.mAP50 === undefined ? '—' : format.number(manifest.metrics.mAP50, 3)}</Table.Td>
+                      <Table.Td>
+                        <Text size="sm">
+                          {manifest.lineage.base ? nameOf(manifest.lineage.base) : t('outside')}
+                          {run !== null && (
+                            <>
+                              {' · '}
+                              <Anchor component={Link} to={`/training/${run}`} size="sm">
+                                {t('Run {{id}}', { id: run })}
+                              </Anchor>
+                            </>
+                          )}
+                        </Text>
+                      </Table.Td>
+                      <Table.Td>
+                        {gate ? (
+                          <Tooltip multiline w={320} label={gate.reasons.join('\n')}>
+                            <Badge color={gate.passed ? 'teal' : 'orange'} variant="light">
+                              {gate.passed ? t('passed') : t('held back')}
+                            </Badge>
+                          </Tooltip>
+                        ) : (
+                          '—'
+                        )}
+                      </Table.Td>
+                      <Table.Td>{devices}</Table.Td>
+                      <Table.Td>
+                        <Group gap={6} justify="flex-end" wrap="nowrap">
+                          <Tooltip label={t('Download the ONNX file')}>
+                            <Button
+                              component="a"
+                              href={`/api/models/${sha256}/file`}
+                              variant="subtle"
+                              color="gray"
+                              size="compact-sm"
+                              aria-label={t('Download the ONNX file')}
+                            >
+                              <IconDownload size={16} />
+                            </Button>
+                          </Tooltip>
+                          {role !== 'champion' && (
+                            <Button
+                              size="compact-sm"
+                              variant={role === 'challenger' ? 'filled' : 'light'}
+                              leftSection={<IconRocket size={15} />}
+                              onClick={() => setChosen(model)}
+                            >
+                              {role === 'retired' ? t('Go back to it') : t('Deploy')}
+                            </Button>
+                          )}
+                        </Group>
+                      </Table.Td>
+                    </Table.Tr>
+                  )
+                })}
+              </Table.Tbody>
+            </Table>
+          </Table.ScrollContainer>
+        )}
+        {!!rollouts.data?.length && (
+          <Card withBorder>
+            <Text fw={600} mb="sm">
+              {t('Rollouts so far')}
+            </Text>
+            <Timeline bulletSize={14} lineWidth={2}>
+              {rollouts.data
+                .toSorted((a, b) => b.id - a.id)
+                .slice(0, 10)
+                .map((rollout) => (
+                  <Timeline.Item key={rollout.id} title={`${nameOf(rollout.model)} · ${t(rollout.state)}`}>
+                    <Text size="xs" c="dimmed">
+                      {format.time(rollout.createdAt)} · {rollout.createdBy} · {rollout.reason}
+                    </Text>
+                  </Timeline.Item>
+                ))}
+            </Timeline>
+          </Card>
+        )}
+      </Stack>
+      <Modal opened={chosen !== null} onClose={() => setChosen(null)} title={t('Deploy')} size="lg">
+        {chosen && (
+          <Deploy model={chosen} champion={models.data?.find(({ role }) => role === 'champion')} onDone={() => setChosen(null)} />
+        )}
+      </Modal>
+    </>
+  )
+}
+
+function Deploy({ model, champion, onDone }: { model: ModelVersion; champion: ModelVersion | undefined; onDone: () => void }) {
+  const { t } = useTranslation()
+  const format = useFormat()
+  const queries = useQueryClient()
+  const devices = useApi('/api/devices')
+  const settings = useApi('/api/settings')
+  // A former champion has proved itself before.
+  const needsReason = model.role === 'candidate'
+  const form = useForm({
+    initialValues: { canaries: [] as string[], override: '' },
+    validate: { override: (value) => (needsReason && value.trim().length < 5 ? t('Say why, in a few words at least') : null) },
+  })
+  const deploy = useMutation({
+    mutationFn: ({ canaries, override }: typeof form.values) =>
+      call<Rollout>('POST', '/api/rollouts', {
+        model: model.sha256,
+        ...(canaries.length > 0 && { canaries }),
+        ...(override.trim() && { override: override.trim() }),
+      }),
+    onSuccess: () => {
+      tell(t('The rollout has begun'))
+      for (const key of ['/api/rollouts', '/api/models', '/api/overview'])
+        queries.invalidateQueries({ queryKey: [key] }).catch(() => {})
+      onDone()
+    },
+  })
+  const before = champion?.manifest
+  const after = model.manifest
+  const gained = before ? after.classes.filter((name) => !before.classes.includes(name)) : []
+  const lost = before ? before.classes.filter((name) => !after.classes.includes(name)) : []
+  const changes: [string, string, string][] = [
+    [t('Model'), before ? `${before.name} v${before.version}` : '—', `${after.name} v${after.version}`],
+    [
+      'mAP50',
+      before?.metrics.mAP50 === undefined ? '—' : format.number(before.metrics.mAP50, 3),
+      after.metrics.mAP50 === undefined ? '—' : format.number(after.metrics.mAP50, 3),
+    ],
+    [t('Input'), before ? `${before.input.width} × ${before.input.height}` : '—', `${after.input.width} × ${after.input.height}`],
+    [t('Size'), before ? format.bytes(before.file.bytes) : '—', format.bytes(after.file.bytes)],
+  ]
+  return (
+    <form onSubmit={form.onSubmit((values) => deploy.mutate(values))}>
+      <Stack>
+        <Table withRowBorders={false} verticalSpacing={4}>
+          <Table.Tbody>
+            {changes.map(([name, from, to]) => (
+              <Table.Tr key={name}>
+                <Table.Td c="dimmed">{name}</Table.Td>
+                <Table.Td>{from}</Table.Td>
+                <Table.Td>→</Table.Td>
+                <Table.Td fw={600}>{to}</Table.Td>
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+        {lost.length > 0 && <Alert color="orange">{t('It no longer knows: {{names}}', { names: lost.join(', ') })}</Alert>}
+        {gained.length > 0 && <Alert color="teal">{t('It newly knows: {{names}}', { names: gained.join(', ') })}</Alert>}
+        <MultiSelect
+          label={t('Devices of the first wave')}
+          description={t('Left empty, the hub chooses {{count}}. The others follow when these have proved it.', {
+            count: settings.data?.rollout.canaries ?? 1,
+          })}
+          data={devices.data?.map(({ id }) => id) ?? []}
+          {...form.getInputProps('canaries')}
+        />
+        {needsReason && (
+          <>
+            <Alert color="orange" title={t('It has not passed the gate')}>
+              {model.gate?.reasons.map((reason) => (
+                <Text size="sm" key={reason}>
+                  {reason}
+                </Text>
+              )) ?? t('It was never judged.')}
+            </Alert>
+            <Textarea
+              label={t('Why it should go out all the same')}
+              description={t('Kept with the rollout, under your name.')}
+              required
+              autosize
+              {...form.getInputProps('override')}
+            />
+          </>
+        )}
+        <Group justify="flex-end">
+          <Button type="submit" leftSection={<IconRocket size={16} />} loading={deploy.isPending}>
+            {t('Deploy')}
+          </Button>
+        </Group>
+      </Stack>
+    </form>
+  )
+}
+
+function RolloutCard({ rollout, nameOf }: { rollout: Rollout; nameOf: (sha256: string | null) => string }) {
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const act = useMutation({
+    mutationFn: (action: 'pause' | 'resume' | 'rollback') => call('POST', `/api/rollouts/${rollout.id}/act`, { action }),
+    onSuccess: () => queries.invalidateQueries({ queryKey: ['/api/rollouts'] }),
+  })
+  const back = () =>
+    modals.openConfirmModal({
+      title: t('Go back?'),
+      children: <Text size="sm">{t('Every device goes back to {{name}}.', { name: nameOf(rollout.previous) })}</Text>,
+      labels: { confirm: t('Go back'), cancel: t('Keep going') },
+      confirmProps: { color: 'red' },
+      onConfirm: () => act.mutate('rollback'),
+    })
+  const all = rollout.waves.flatMap(({ devices }) => devices)
+  const confirmed = all.filter(({ state }) => state === 'confirmed').length
+  return (
+    <Card withBorder>
+      <Group justify="space-between" mb="xs">
+        <div>
+          <Text fw={600}>{t('Rolling out {{name}}', { name: nameOf(rollout.model) })}</Text>
+          <Text size="xs" c="dimmed">
+            {t('{{done}} of {{total}} devices run it for good', { done: confirmed, total: all.length })}
+            {rollout.reason && ` · ${rollout.reason}`}
+          </Text>
+        </div>
+        <Group gap="xs">
+          {rollout.state === 'running' ? (
+            <Button size="xs" variant="light" leftSection={<IconPlayerPause size={15} />} onClick={() => act.mutate('pause')}>
+              {t('Pause')}
+            </Button>
+          ) : (
+            <Button size="xs" leftSection={<IconPlayerPlay size={15} />} onClick={() => act.mutate('resume')}>
+              {t('Go on')}
+            </Button>
+          )}
+          <Button size="xs" color="red" variant="light" leftSection={<IconArrowBackUp size={15} />} onClick={back}>
+            {t('Go back')}
+          </Button>
+        </Group>
+      </Group>
+      <Progress value={(confirmed / Math.max(1, all.length)) * 100} mb="sm" />
+      <Group align="flex-start" gap="xl">
+        {rollout.waves.map(({ devices }, i) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: a wave is its place
+          <Stack key={i} gap={4}>
+            <Text size="xs" fw={600} c={i === rollout.wave ? undefined : 'dimmed'}>
+              {t('Wave {{number}}', { number: i + 1 })}
+            </Text>
+            {devices.map(({ device, state, reason }) => (
+              <Tooltip key={device} label={reason || t(state)}>
+                <Badge
+                  variant="light"
+                  tt="none"
+                  color={state === 'confirmed' ? 'teal' : ['refused', 'rolled-back'].includes(state) ? 'red' : 'indigo'}
+                >
+                  {device}: {t(state)}
+                </Badge>
+              </Tooltip>
+            ))}
+          </Stack>
+        ))}
+      </Group>
+    </Card>
+  )
+}

@@ -1,0 +1,396 @@
+/** What to look for, when to train and deploy by itself, and who may do what. */
+import {
+  ActionIcon,
+  Alert,
+  Badge,
+  Button,
+  Card,
+  Code,
+  ColorInput,
+  Group,
+  Kbd,
+  Modal,
+  NumberInput,
+  PasswordInput,
+  Select,
+  SimpleGrid,
+  Skeleton,
+  Slider,
+  Stack,
+  Switch,
+  Table,
+  Tabs,
+  Text,
+  TextInput,
+} from '@mantine/core'
+import { useForm } from '@mantine/form'
+import { useDisclosure } from '@mantine/hooks'
+import { IconPlus, IconTrash } from '@tabler/icons-react'
+import { useMutation, useQueryClient } from '@tanstack/react-query'
+import type { ReactNode } from 'react'
+import { useTranslation } from 'react-i18next'
+import { call, type Session, type Settings, type Token, type User, useApi } from '../api.ts'
+import { useFormat } from '../format.ts'
+import { PageHead } from '../parts/page-head.tsx'
+import { tell } from '../parts/tell.ts'
+
+const palette = ['#e8590c', '#1971c2', '#2f9e44', '#f08c00', '#9c36b5', '#0c8599', '#e03131', '#6741d9', '#66a80f', '#c2255c']
+
+export default function SettingsPage({ session }: { session: Session }) {
+  const { t } = useTranslation()
+  const settings = useApi('/api/settings')
+  const admin = session.user.role === 'admin'
+  const manager = admin || session.user.role === 'manager'
+  return (
+    <>
+      <PageHead title={t('Settings')} about={t('What to look for, when the loop turns by itself, and who may do what.')} />
+      {!manager && <Alert mb="md">{t('You can look; a manager can change.')}</Alert>}
+      <Tabs defaultValue="loop" keepMounted={false}>
+        <Tabs.List mb="md">
+          <Tabs.Tab value="loop">{t('Classes and loop')}</Tabs.Tab>
+          {admin && <Tabs.Tab value="users">{t('Users')}</Tabs.Tab>}
+          {admin && <Tabs.Tab value="tokens">{t('Tokens')}</Tabs.Tab>}
+        </Tabs.List>
+        <Tabs.Panel value="loop">
+          {settings.data ? <LoopSettings settings={settings.data} disabled={!manager} /> : <Skeleton h={400} />}
+        </Tabs.Panel>
+        <Tabs.Panel value="users">
+          <Users me={session.user.id} />
+        </Tabs.Panel>
+        <Tabs.Panel value="tokens">
+          <Tokens />
+        </Tabs.Panel>
+      </Tabs>
+    </>
+  )
+}
+
+function LoopSettings({ settings, disabled }: { settings: Settings; disabled: boolean }) {
+  const { t } = useTranslation()
+  const queries = useQueryClient()
+  const form = useForm<Settings>({ initialValues: settings })
+  const save = useMutation({
+    mutationFn: (values: Settings) => call<Settings>('PUT', '/api/settings', values),
+    onSuccess: (saved) => {
+      queries.setQueryData(['/api/settings'], saved)
+      form.resetDirty(saved)
+      tell(t('Saved'))
+    },
+  })
+  const { classes, mining } = form.values
+  const addClass = () => form.insertListItem('classes', { name: '', color: palette[classes.length % palette.length]! })
+  return (
+    <form
+      onSubmit={form.onSubmit((values) =>
+        save.mutate({ ...values, classes: values.classes.filter(({ name }) => name.trim() !== '') }),
+      )}
+    >
+      <fieldset disabled={disabled} style={{ border: 0, padding: 0, margin: 0 }}>
+        <SimpleGrid cols={{ base: 1, lg: 2 }}>
+          <Section
+            title={t('Classes')}
+            about={t(
+              'What the detector finds and people label. A new class starts with the next training; what was learnt before is kept.',
+            )}
+          >
+            {classes.map((_, i) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: a class in the form is its place
+              <Group key={i} gap="xs" wrap="nowrap">
+                <Kbd style={{ visibility: i < 9 ? 'visible' : 'hidden' }}>{i + 1}</Kbd>
+                <TextInput
+                  style={{ flex: 1 }}
+                  placeholder={t('name')}
+                  aria-label={t('name')}
+                  {...form.getInputProps(`classes.${i}.name`)}
+                />
+                <ColorInput
+                  w={124}
+                  format="hex"
+                  swatches={palette}
+                  aria-label={t('color')}
+                  {...form.getInputProps(`classes.${i}.color`)}
+                />
+                <ActionIcon
+                  variant="subtle"
+                  color="gray"
+                  aria-label={t('Remove')}
+                  onClick={() => form.removeListItem('classes', i)}
+                >
+                  <IconTrash size={16} />
+                </ActionIcon>
+              </Group>
+            ))}
+            <Button
+              variant="light"
+              size="xs"
+              leftSection={<IconPlus size={14} />}
+              onClick={addClass}
+              style={{ alignSelf: 'flex-start' }}
+            >
+              {t('Add a class')}
+            </Button>
+          </Section>
+          <Section title={t('The loop')} about={t('What happens without anyone pressing a button.')}>
+            <TextInput label={t('Project')} {...form.getInputProps('projectName')} />
+            <Switch
+              label={t('Train by itself when enough is labelled')}
+              {...form.getInputProps('autoTrain', { type: 'checkbox' })}
+            />
+            <Switch
+              label={t('Deploy by itself what passed the gate')}
+              {...form.getInputProps('autoDeploy', { type: 'checkbox' })}
+            />
+            <Group grow>
+              <NumberInput label={t('Labels for a round')} min={1} {...form.getInputProps('labelsPerRound')} />
+              <NumberInput label={t('Share held out')} min={0.05} max={0.9} step={0.05} {...form.getInputProps('heldOutShare')} />
+            </Group>
+            <NumberInput label={t('Lease of a picture, seconds')} min={30} {...form.getInputProps('leaseSeconds')} />
+          </Section>
+          <Section title={t('Training')} about={t('The trainer plans its steps to fit.')}>
+            <Group grow>
+              <NumberInput label={t('Minutes at most')} min={0.1} {...form.getInputProps('training.minutes')} />
+              <NumberInput label={t('Input size')} step={32} min={64} max={1280} {...form.getInputProps('training.inputSize')} />
+              <NumberInput label={t('Batch')} min={1} {...form.getInputProps('training.batch')} />
+            </Group>
+          </Section>
+          <Section title={t('Gate')} about={t('What a challenger must show on held-out frames before it may go out.')}>
+            <Group grow>
+              <NumberInput
+                label={t('Least gain of mAP50')}
+                step={0.01}
+                min={-1}
+                max={1}
+                {...form.getInputProps('gate.minimumGain')}
+              />
+              <NumberInput label={t('Least pictures')} min={1} {...form.getInputProps('gate.minimumImages')} />
+            </Group>
+            <Group grow>
+              <NumberInput
+                label={t('Interval may reach below zero by')}
+                step={0.01}
+                min={0}
+                max={1}
+                {...form.getInputProps('gate.tolerance')}
+              />
+              <NumberInput
+                label={t('A class may lose at most')}
+                step={0.05}
+                min={0}
+                max={1}
+                {...form.getInputProps('gate.maximumClassLoss')}
+              />
+            </Group>
+          </Section>
+          <Section title={t('Mining')} about={t('Which frames devices send. Devices take it over within seconds.')}>
+            <Group grow align="flex-end">
+              <Stack gap={4}>
+                <Text size="sm">
+                  {t('Doubtful scores from')} {mining.lowConfidence.from.toFixed(2)}
+                </Text>
+                <Slider min={0.05} max={1} step={0.01} label={null} {...form.getInputProps('mining.lowConfidence.from')} />
+              </Stack>
+              <Stack gap={4}>
+                <Text size="sm">
+                  {t('to')} {mining.lowConfidence.to.toFixed(2)}
+                </Text>
+                <Slider min={0.05} max={1} step={0.01} label={null} {...form.getInputProps('mining.lowConfidence.to')} />
+              </Stack>
+            </Group>
+            <Group grow>
+              <NumberInput
+                label={t('Share sent by chance')}
+                step={0.001}
+                decimalScale={4}
+                min={0}
+                max={1}
+                {...form.getInputProps('mining.auditShare')}
+              />
+              <NumberInput label={t('Pause after a frame, seconds')} min={0} {...form.getInputProps('mining.cooldownSeconds')} />
+            </Group>
+            <Group grow>
+              <NumberInput label={t('Frames an hour and camera')} min={0} {...form.getInputProps('mining.maxSamplesPerHour')} />
+              <NumberInput
+                label={t('Bytes an hour and camera')}
+                min={0}
+                step={1_000_000}
+                thousandSeparator=" "
+                {...form.getInputProps('mining.maxBytesPerHour')}
+              />
+            </Group>
+          </Section>
+          <Section title={t('Rollout')} about={t('A few devices first; each on probation until it has proved itself.')}>
+            <Group grow>
+              <NumberInput label={t('Devices in the first wave')} min={1} {...form.getInputProps('rollout.canaries')} />
+              <NumberInput label={t('Probation, seconds')} min={0} {...form.getInputProps('rollout.probationSeconds')} />
+            </Group>
+          </Section>
+        </SimpleGrid>
+        <Group justify="flex-end" mt="md" pos="sticky" bottom={12}>
+          {form.isDirty() && (
+            <Button variant="default" onClick={() => form.reset()}>
+              {t('Undo changes')}
+            </Button>
+          )}
+          <Button type="submit" disabled={!form.isDirty()} loading={save.isPending}>
+            {t('Save')}
+          </Button>
+        </Group>
+      </fieldset>
+    </form>
+  )
+}
+
+function Section({ title, about, children }: { title: string; about: string; children: ReactNode }) {
+  return (
+    <Card withBorder>
+      <Text fw={600}>{title}</Text>
+      <Text size="xs" c="dimmed" mb="sm">
+        {about}
+      </Text>
+      <Stack gap="sm">{children}</Stack>
+    </Card>
+  )
+}
+
+const roles = ['viewer', 'operator', 'manager', 'admin']
+
+function Users({ me }: { me: number }) {
+  const { t } = useTranslation()
+  const format = useFormat()
+  const queries = useQueryClient()
+  const users = useApi('/api/users')
+  const [opened, { open, close }] = useDisclosure()
+  const refresh = () => queries.invalidateQueries({ queryKey: ['/api/users'] })
+  const change = useMutation({
+    mutationFn: ({ id, ...body }: { id: number; role?: string; disabled?: boolean }) =>
+      call<User>('PATCH', `/api/users/${id}`, body),
+    onSuccess: refresh,
+  })
+  const form = useForm({ initialValues: { name: '', password: '', role: 'operator' } })
+  const add = useMutation({
+    mutationFn: (values: typeof form.values) => call<User>('POST', '/api/users', values),
+    onSuccess: async () => {
+      close()
+      form.reset()
+      await refresh()
+    },
+  })
+  return (
+    <Stack>
+      <Button leftSection={<IconPlus size={16} />} onClick={open} style={{ alignSelf: 'flex-start' }}>
+        {t('Add a user')}
+      </Button>
+      <Table>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>{t('Name')}</Table.Th>
+            <Table.Th>{t('Role')}</Table.Th>
+            <Table.Th>{t('Since')}</Table.Th>
+            <Table.Th>{t('May sign in')}</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {users.data?.map(({ id, name, role, createdAt, disabled }) => (
+            <Table.Tr key={id}>
+              <Table.Td>
+                {name} {id === me && <Badge size="xs">{t('you')}</Badge>}
+              </Table.Td>
+              <Table.Td>
+                <Select
+                  size="xs"
+                  w={140}
+                  value={role}
+                  disabled={id === me}
+                  data={roles.map((value) => ({ value, label: t(value) }))}
+                  onChange={(value) => value && change.mutate({ id, role: value })}
+                  aria-label={t('Role')}
+                />
+              </Table.Td>
+              <Table.Td>{format.time(createdAt)}</Table.Td>
+              <Table.Td>
+                <Switch
+                  checked={!disabled}
+                  disabled={id === me}
+                  onChange={(event) => change.mutate({ id, disabled: !event.currentTarget.checked })}
+                  aria-label={t('May sign in')}
+                />
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+      <Modal opened={opened} onClose={close} title={t('Add a user')}>
+        <form onSubmit={form.onSubmit((values) => add.mutate(values))}>
+          <Stack>
+            <TextInput label={t('Name')} required data-autofocus {...form.getInputProps('name')} />
+            <PasswordInput
+              label={t('Password')}
+              description={t('At least eight characters')}
+              required
+              {...form.getInputProps('password')}
+            />
+            <Select label={t('Role')} data={roles.map((value) => ({ value, label: t(value) }))} {...form.getInputProps('role')} />
+            <Button type="submit" loading={add.isPending}>
+              {t('Add')}
+            </Button>
+          </Stack>
+        </form>
+      </Modal>
+    </Stack>
+  )
+}
+
+function Tokens() {
+  const { t } = useTranslation()
+  const format = useFormat()
+  const queries = useQueryClient()
+  const tokens = useApi('/api/tokens')
+  const refresh = () => queries.invalidateQueries({ queryKey: ['/api/tokens'] })
+  const form = useForm({ initialValues: { name: '', role: 'trainer' } })
+  const add = useMutation({
+    mutationFn: (values: typeof form.values) => call<Token>('POST', '/api/tokens', values),
+    onSuccess: refresh,
+  })
+  const remove = useMutation({ mutationFn: (id: number) => call('DELETE', `/api/tokens/${id}`), onSuccess: refresh })
+  return (
+    <Stack>
+      <Text size="sm" c="dimmed">
+        {t('For programs: a trainer on another machine, or a script of yours.')}
+      </Text>
+      <form onSubmit={form.onSubmit((values) => add.mutate(values))}>
+        <Group align="flex-end">
+          <TextInput label={t('Name')} required {...form.getInputProps('name')} />
+          <Select
+            label={t('Role')}
+            data={['trainer', ...roles].map((value) => ({ value, label: t(value) }))}
+            {...form.getInputProps('role')}
+          />
+          <Button type="submit" loading={add.isPending}>
+            {t('Make a token')}
+          </Button>
+        </Group>
+      </form>
+      {add.data?.token && (
+        <Alert color="yellow" title={t('Shown this one time')}>
+          <Code block>{add.data.token}</Code>
+        </Alert>
+      )}
+      <Table>
+        <Table.Tbody>
+          {tokens.data?.map(({ id, name, role, createdAt }) => (
+            <Table.Tr key={id}>
+              <Table.Td>{name}</Table.Td>
+              <Table.Td>{t(role)}</Table.Td>
+              <Table.Td>{format.time(createdAt)}</Table.Td>
+              <Table.Td>
+                <ActionIcon variant="subtle" color="red" aria-label={t('Remove')} onClick={() => remove.mutate(id)}>
+                  <IconTrash size={16} />
+                </ActionIcon>
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Stack>
+  )
+}
