@@ -117,10 +117,7 @@ export class Ingest {
     for (const device of new Set(batch.map((waiting) => waiting.device))) {
       const taken = batch.filter((waiting) => waiting.device === device)
       for (const { sample } of taken) this.#parts.onTaken(device, rows.has(sample.id) ? 'stored' : 'duplicate')
-      await this.acknowledge(
-        device,
-        taken.map(({ sample }) => sample.id),
-      )
+      await this.acknowledge(device, [...new Set(taken.map(({ sample }) => sample.id))])
     }
     if (rows.size > 0) events.emit({ kind: 'sample' })
   }

@@ -145,6 +145,11 @@ export class DevicePlayer {
     }
   }
 
+  /** Settles when so many acknowledgements have come. */
+  async answers(count: number): Promise<void> {
+    while (this.acks.length < count) await this.#next()
+  }
+
   async stop(): Promise<void> {
     await this.#client.endAsync(true)
   }
