@@ -170,7 +170,13 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
   })
   const tasks = new Tasks({ knex, tasks: taskRows, samples, models, settings, overview, events, now })
   const registry = new Registry({ knex, models, devices, blobs, signer, events })
-  const distribution = new Distribution({ models, devices, blobs, broker })
+  const distribution = new Distribution({
+    models,
+    devices,
+    blobs,
+    broker,
+    onError: (sha256, error) => log.error({ sha256, err: error }, 'a model file cannot be published'),
+  })
   const desired = new DesiredStates({ devices, models, settings, distribution, broker, now })
   const fleet = new Fleet({
     knex,

@@ -45,7 +45,11 @@ export const hub = defineCommand({
     const stopped = new Promise<void>((resolve) => {
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve())
     })
-    const { url, mqttUrl } = await running.start()
+    const { url, mqttUrl } = await running.start().catch(async (error: unknown) => {
+      // What did start would keep the process alive.
+      await running.stop().catch(() => {})
+      throw error
+    })
     const signInUrl = `${url}/?token=${running.accounts.newLinkToken()}`
     process.send?.({ ready: true, url, signInUrl, mqttUrl })
     console.log(`Muninn's hub is at ${url}, its broker at ${mqttUrl}. Sign in once with this link:\n\n  ${signInUrl}\n`)

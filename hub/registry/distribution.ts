@@ -16,13 +16,21 @@ export class Distribution {
   readonly #broker: Broker
   /** Published since this start: an embedded broker begins empty. */
   readonly #published = new Set<string>()
+  readonly #onError: (sha256: string, error: unknown) => void
   #last: Promise<void> = Promise.resolve()
 
-  constructor(parts: { models: ModelRepository; devices: DeviceRepository; blobs: Blobs; broker: Broker }) {
+  constructor(parts: {
+    models: ModelRepository
+    devices: DeviceRepository
+    blobs: Blobs
+    broker: Broker
+    onError: (sha256: string, error: unknown) => void
+  }) {
     this.#models = parts.models
     this.#devices = parts.devices
     this.#blobs = parts.blobs
     this.#broker = parts.broker
+    this.#onError = parts.onError
   }
 
   /** One at a time; a device is told of a model only after this, so that its pieces are there. */
@@ -41,7 +49,11 @@ export class Distribution {
       wanted.add(file.sha256)
       if (selfTest) wanted.add(selfTest.sha256)
     }
-    for (const sha256 of wanted) if (!this.#published.has(sha256)) await this.#publish(sha256)
+    for (const sha256 of wanted) {
+      if (this.#published.has(sha256)) continue
+      // A file that is gone or cannot be read must not keep the hub from starting: devices keep what they run.
+      await this.#publish(sha256).catch((error: unknown) => this.#onError(sha256, error))
+    }
     for (const { sha256, pieces } of await this.#models.publishedFiles())
       if (!wanted.has(sha256)) await this.#clear(sha256, pieces)
   }
