@@ -63,16 +63,19 @@ main(process.argv.slice(2)).then(
   (code) => {
     process.exitCode = code
   },
-  (error: unknown) => {
-    if (error instanceof Error && error.name === 'CLIError') {
-      console.error(`muninn: ${error.message} (see --help)`)
-      process.exitCode = 2
-    } else if (error instanceof MuninnError) {
-      console.error(`muninn: ${error.message}`)
-      process.exitCode = error.code === 'INVALID_INPUT' ? 2 : 1
-    } else {
-      console.error(error)
-      process.exitCode = 1
-    }
-  },
+  // What a failed command had open must not keep it alive: whoever started it waits for its end.
+  (error: unknown) => process.exit(tellFailure(error)),
 )
+
+function tellFailure(error: unknown): number {
+  if (error instanceof Error && error.name === 'CLIError') {
+    console.error(`muninn: ${error.message} (see --help)`)
+    return 2
+  }
+  if (error instanceof MuninnError) {
+    console.error(`muninn: ${error.message}`)
+    return error.code === 'INVALID_INPUT' ? 2 : 1
+  }
+  console.error(error)
+  return 1
+}

@@ -38,7 +38,7 @@ export async function firstSettings(
         projectName: 'Demo street',
         heldOutShare: 0.3,
         training: { ...settings.training, minutes: 3 },
-        mining: { ...settings.mining, cooldownSeconds: 1, auditShare: 0.02, maxSamplesPerHour: 3600 },
+        mining: { ...settings.mining, cooldownSeconds: 3, auditShare: 0.02, maxSamplesPerHour: 1200 },
         rollout: { canaries: 1, probationSeconds: 15 },
       }),
     },
