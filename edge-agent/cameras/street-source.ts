@@ -18,7 +18,7 @@ export async function* streetSource({ source, framesPerSecond, realTime }: Sourc
   const url = new URL(source)
   if (url.host !== 'street') throw new MuninnError('INVALID_INPUT', `${source}: demo://street is the only demo camera`)
   const seed = Number(url.searchParams.get('seed') ?? 1)
-  const day = Number(url.searchParams.get('day') ?? 45)
+  const day = Number(url.searchParams.get('day') ?? 20)
   const rate = framesPerSecond || defaultRate
   const begun = performance.now()
   for (let index = 0; ; index++) {

@@ -7,6 +7,8 @@ import { MuninnError } from '../../protocol/errors.ts'
 import { kinds } from '../demo/objects.ts'
 import { type Condition, conditions, renderStreet } from '../demo/street.ts'
 
+const categoryOf = (label: string) => kinds.findIndex((kind) => kind.localeCompare(label) === 0) + 1
+
 export const demoData = defineCommand({
   meta: {
     name: 'demo-data',
@@ -45,7 +47,7 @@ export const demoData = defineCommand({
         annotations.push({
           id: annotations.length + 1,
           image_id: i + 1,
-          category_id: kinds.findIndex((each) => each === label) + 1,
+          category_id: categoryOf(label),
           bbox,
           area: bbox[2]! * bbox[3]!,
           iscrowd: 0,

@@ -24,7 +24,7 @@ interface Light {
 const lights: Readonly<Record<Condition, Light>> = {
   day: { lit: false, gain: [1.02, 1, 0.97], gamma: 1, veil: 0, blur: 0, noise: 3 },
   dusk: { lit: true, gain: [0.42, 0.31, 0.4], gamma: 1.25, veil: 0.02, blur: 0.6, noise: 11 },
-  rain: { lit: true, gain: [0.5, 0.56, 0.62], gamma: 0.95, veil: 0.3, blur: 1.3, noise: 8 },
+  rain: { lit: true, gain: [0.3, 0.34, 0.4], gamma: 1.05, veil: 0.34, blur: 2, noise: 12 },
   night: { lit: true, gain: [0.16, 0.17, 0.26], gamma: 1.4, veil: 0.01, blur: 0.8, noise: 14 },
 }
 

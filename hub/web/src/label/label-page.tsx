@@ -35,7 +35,6 @@ import {
 import { useQueryClient } from '@tanstack/react-query'
 import { useCallback, useEffect, useMemo, useRef, useState, useSyncExternalStore } from 'react'
 import { useTranslation } from 'react-i18next'
-import { useSearchParams } from 'react-router'
 import { ApiError, call, useApi } from '../api.ts'
 import { useFormat } from '../format.ts'
 import { tellError } from '../parts/tell.ts'
@@ -70,7 +69,7 @@ export default function LabelPage() {
   const { t } = useTranslation()
   const format = useFormat()
   const queries = useQueryClient()
-  const [search, setSearch] = useSearchParams()
+  const [wanted] = useState(() => new URL(location.href).searchParams.get('sample') ?? undefined)
   const settings = useApi('/api/settings')
   const counts = useApi('/api/tasks/counts')
   const store = useMemo(() => new LabelStore(), [])
@@ -112,16 +111,15 @@ export default function LabelPage() {
 
   useEffect(() => {
     queue.start()
-    const wanted = search.get('sample') ?? undefined
     refill(wanted).catch(() => {})
-    if (wanted) setSearch({}, { replace: true })
+    // Asked for once: a reload goes on with the queue.
+    history.replaceState(history.state, '', '/label')
     const timer = setInterval(() => refill().catch(() => {}), renewEvery)
     return () => {
       queue.stop()
       clearInterval(timer)
     }
-    // biome-ignore lint/correctness/useExhaustiveDependencies: once; the address is read when the page opens
-  }, [queue, refill])
+  }, [queue, refill, wanted])
   // An empty queue looks again when the hub says that something came.
   const open = counts.data?.open ?? 0
   useEffect(() => {

@@ -232,7 +232,7 @@ function DeviceDetail({
                 {counts &&
                   ` · ${format.number(counts.framesPerSecond, 1)} ${t('frames a second')} · ${format.number(counts.inferenceMilliseconds, 0)} ms`}
               </Text>
-              {counts && counts.scoreHistogram.some((each) => each > 0) && (
+              {counts?.scoreHistogram.some((each) => each > 0) && (
                 <>
                   <Text size="xs" c="dimmed" mt="sm">
                     {t('Detections by score since the agent started (from 0.2)')}
