@@ -66,8 +66,8 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   }
   for (const name of vectors) {
     const size = sizes[name] * 4
-    // Copied, for the vectors need not lie at a multiple of four bytes.
-    state[name] = new Float32Array(bytes.slice(offset, offset + size).buffer)
+    // Copied, for the vectors need not lie at a multiple of four bytes (and a Buffer's own slice would not copy).
+    state[name] = new Float32Array(Uint8Array.prototype.slice.call(bytes, offset, offset + size).buffer)
     offset += size
   }
   return { fingerprint: header.fingerprint, steps: header.steps, trainedSeconds: header.trainedSeconds, state }
