@@ -57,7 +57,11 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 // A part started by `up` must not outlive it, however `up` ends.
-if (process.send) process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'))
+if (process.send) {
+  process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'))
+  // Listening must not keep a part alive that has stopped.
+  process.channel?.unref()
+}
 
 main(process.argv.slice(2)).then(
   (code) => {
