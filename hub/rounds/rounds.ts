@@ -96,6 +96,8 @@ export class Rounds {
         return await this.#apply(row, { ...change, state: step.state, note: step.note })
       }
       case 'train':
+        // A round whose labels were all there at its start never stood still to have its samples counted.
+        await this.#apply(row, await this.#seen(row, { run, rollout, labels }))
         try {
           await runs.create(
             {},

@@ -90,7 +90,7 @@ describe('loop', () => {
       const found = await round(test, 1)
       return found.state === 'done' ? found : null
     })
-    assert.deepEqual([done.mAP50Before, done.mAP50After, done.labels], [0.4, 0.7, 3])
+    assert.deepEqual([done.mAP50Before, done.mAP50After, done.labels, done.samples], [0.4, 0.7, 3, 5])
     assert.ok(done.minutes !== null && done.minutes < 1)
     const overview = await test.ask(Overview, 'GET', '/api/overview')
     assert.equal(overview.champion?.sha256, sha256(after))
