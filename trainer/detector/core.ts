@@ -3,8 +3,9 @@
 import { pruned } from '../engine/step-graph.ts'
 import { GraphBuilder } from '../graph/builder.ts'
 import { elementCount, floatTensor, type Graph, intTensor } from '../onnx/graph.ts'
+import { headOf, rowWidth } from './heads/table.ts'
 import { Random } from './random.ts'
-import { rowWidth, type Specification } from './specification.ts'
+import type { Specification } from './specification.ts'
 
 /** Only the nodes that rows and feature need. */
 export function coreOf(graph: Graph, { rows, scores, feature }: Specification): Graph {
@@ -54,7 +55,7 @@ export function withClasses(
         biases[i] = Number(b.data[from])
       } else {
         for (let j = 0; j < size; j++) filters[i * size + j] = random.normal() * 0.01
-        biases[i] = specification.head === 'yolox' ? -2 : -Math.log(99)
+        biases[i] = headOf(specification).newClassBias
       }
     }
     initializers.set(weight, floatTensor([classes.length, ...w.shape.slice(1)], filters))

@@ -4,51 +4,13 @@ import type { Graph } from '../onnx/graph.ts'
 import { intTensor } from '../onnx/graph.ts'
 import { cellsOf } from './cells.ts'
 import { continued, withInput } from './core.ts'
-import { leadOf, type Specification, withSpecification } from './specification.ts'
+import { headOf } from './heads/table.ts'
+import { type Specification, withSpecification } from './specification.ts'
 
 /** Lowest score that leaves the file: the miner needs the doubtful ones. */
 export const scoreFloor = 0.05
 /** Most detections that leave the file, best first. */
 export const maxDetections = 300
-
-/** The largest exponent of a size that is decoded: exp(8) strides is beyond any picture, and keeps float32 finite. */
-const maxLogSize = 8
-
-/**
- * Boxes [cells, 4] in input pixels and class probabilities [cells, C] from raw rows [batch, cells, width].
- * Batch 1 gives these; in training `decodeBoxes` is used on chosen rows.
- */
-export function decodeBoxes(
-  g: GraphBuilder,
-  specification: Pick<Specification, 'head'>,
-  rows: Value,
-  centres: { x: Value; y: Value; stride: Value },
-): Value {
-  const last = rows.shape.length - 1
-  const column = (from: number, to: number) => g.slice(rows, [from], [to], [last])
-  const { x, y, stride } = centres
-  const limited = (value: Value) => g.exp(g.op('Clip', [value, g.constant(-maxLogSize), g.constant(maxLogSize)]))
-  if (specification.head === 'yolox') {
-    // cx = (p0 + grid x) stride; the centre of a cell is half a stride right of its grid line.
-    const half = g.scale(stride, 0.5)
-    const cx = g.add(g.mul(column(0, 1), stride), g.sub(x, half))
-    const cy = g.add(g.mul(column(1, 2), stride), g.sub(y, half))
-    const w = g.mul(limited(column(2, 3)), half)
-    const h = g.mul(limited(column(3, 4)), half)
-    return g.concat([g.sub(cx, w), g.sub(cy, h), g.add(cx, w), g.add(cy, h)], last)
-  }
-  const distance = g.mul(limited(column(0, 4)), stride)
-  const side = (i: number) => g.slice(distance, [i], [i + 1], [last])
-  return g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.add(x, side(2)), g.add(y, side(3))], last)
-}
-
-/** Class probabilities from raw rows, same leading shape. */
-export function decodeScores(g: GraphBuilder, { head, classes }: Pick<Specification, 'head' | 'classes'>, rows: Value): Value {
-  const last = rows.shape.length - 1
-  const lead = leadOf(head)
-  const scores = g.sigmoid(g.slice(rows, [lead], [lead + classes.length], [last]))
-  return head === 'yolox' ? g.mul(scores, g.sigmoid(g.slice(rows, [4], [5], [last]))) : scores
-}
 
 /**
  * The whole deployed file from a core. With suppression per class a box that survives for two classes leaves as two rows, each with
@@ -66,8 +28,12 @@ export function deployed(core: Graph, specification: Specification, { width, hei
     const flat = g.reshape(rows, rows.shape.slice(1))
     const cells = cellsOf({ width, height, strides: specification.strides })
     const column = (values: Float32Array) => g.constant(values, [values.length, 1])
-    boxes = decodeBoxes(g, specification, flat, { x: column(cells.x), y: column(cells.y), stride: column(cells.stride) })
-    scores = decodeScores(g, specification, flat)
+    boxes = headOf(specification).boxes(g, specification, flat, {
+      x: column(cells.x),
+      y: column(cells.y),
+      stride: column(cells.stride),
+    })
+    scores = headOf(specification).scores(g, specification, flat)
   }
   suppress(g, boxes, scores, specification)
   const feature = g.value(specification.feature)

@@ -5,11 +5,7 @@ import { parseJson } from '../../protocol/parse.ts'
 import { ClassName } from '../../protocol/primitives.ts'
 import type { Graph } from '../onnx/graph.ts'
 
-/**
- * `distances`: rows are [l, t, r, b, class logits]: exp of the distances from the cell's centre, in strides (FCOS, Tian et al. 2019).
- * `yolox`: rows are [x, y, w, h, objectness logit, class logits] (YOLOX, Ge et al. 2021).
- * `fixed`: boxes and scores come from nodes that are only run, not trained.
- */
+/** The forms of raw rows that there are; heads/table.ts has one file for each. `fixed`: nodes that are only run, not trained. */
 export const Head = Type.Enum(['distances', 'yolox', 'fixed'])
 export type Head = Static<typeof Head>
 
@@ -53,7 +49,3 @@ export function specificationOf(graph: Graph): Specification {
 export function withSpecification(graph: Graph, specification: Specification): Graph {
   return { ...graph, metadata: { ...graph.metadata, [key]: JSON.stringify(specification) } }
 }
-
-/** Numbers of a row before its class logits. */
-export const leadOf = (head: Head): number => (head === 'yolox' ? 5 : 4)
-export const rowWidth = ({ head, classes }: Pick<Specification, 'head' | 'classes'>): number => leadOf(head) + classes.length

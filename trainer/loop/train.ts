@@ -6,6 +6,7 @@ import { Loader } from '../data/loader.ts'
 import type { LabelledSample } from '../data/sample.ts'
 import { coreOf, withClasses, withInput } from '../detector/core.ts'
 import { deployed } from '../detector/deploy.ts'
+import { headOf } from '../detector/heads/table.ts'
 import { losses, trainingGraph } from '../detector/loss.ts'
 import { plainNetwork } from '../detector/network.ts'
 import { Random } from '../detector/random.ts'
@@ -85,11 +86,7 @@ function startFrom({ base, classes, inputSize, seed = 1 }: TrainOptions): Start 
   }
   const graph = readOnnx(base)
   const known = specificationOf(graph)
-  if (known.head === 'fixed')
-    throw new MuninnError(
-      'BAD_MODEL',
-      `a ${known.architecture} model can be run, not trained: its head has no training loss here`,
-    )
+  headOf(known)
   const { core, specification } = withClasses(coreOf(graph, known), known, classes, seed)
   return {
     core: withInput(core, { batch: 1, width: inputSize, height: inputSize }),
@@ -179,7 +176,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     strides: specification.strides,
     classes: classes.length,
     positives,
-    oneHot: specification.head === 'yolox',
+    oneHot: headOf(specification).oneHot,
     batch: micro,
     parts,
     seed,

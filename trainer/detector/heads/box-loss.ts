@@ -1,0 +1,34 @@
+/** What the losses of all heads are made of: overlaps of boxes, cross-entropy, and values that count as given. */
+import { stopGradient } from '../../gradients/differentiate.ts'
+import type { GraphBuilder, Value } from '../../graph/builder.ts'
+
+/** The same value, through which no gradient flows; `name` must be one of a kind in the graph. */
+export const given = (g: GraphBuilder, value: Value, name: string): Value =>
+  g.op('Identity', [value], { name: `${stopGradient}/${name}` })
+
+/** Binary cross-entropy on logits: softplus(x) - x t. */
+export function crossEntropy(g: GraphBuilder, logits: Value, target: Value): Value {
+  return g.sub(g.op('Softplus', [logits]), g.mul(logits, target))
+}
+
+/** Intersection over union and its generalised form (Rezatofighi et al. 2019) of boxes [P, 4], each [P, 1]. */
+export function overlaps(g: GraphBuilder, a: Value, b: Value): { iou: Value; giou: Value } {
+  const side = (value: Value, i: number) => g.slice(value, [i], [i + 1], [1])
+  const [ax1, ay1, ax2, ay2] = [0, 1, 2, 3].map((i) => side(a, i)) as [Value, Value, Value, Value]
+  const [bx1, by1, bx2, by2] = [0, 1, 2, 3].map((i) => side(b, i)) as [Value, Value, Value, Value]
+  const positive = (value: Value) => g.relu(value)
+  const shared = g.mul(positive(g.sub(g.min(ax2, bx2), g.max(ax1, bx1))), positive(g.sub(g.min(ay2, by2), g.max(ay1, by1))))
+  const area = (x1: Value, y1: Value, x2: Value, y2: Value) => g.mul(g.sub(x2, x1), g.sub(y2, y1))
+  const union = g.add(g.sub(g.add(area(ax1, ay1, ax2, ay2), area(bx1, by1, bx2, by2)), shared), g.constant(1e-6))
+  const iou = g.div(shared, union)
+  const hull = g.add(area(g.min(ax1, bx1), g.min(ay1, by1), g.max(ax2, bx2), g.max(ay2, by2)), g.constant(1e-6))
+  return { iou, giou: g.sub(iou, g.div(g.sub(hull, union), hull)) }
+}
+
+/** Overlap of each predicted box with its true one as a target [P, 1]: no gradient, 0 for padding. */
+export const qualityOf = (g: GraphBuilder, iou: Value, weight: Value): Value =>
+  g.mul(given(g, g.max(iou, g.constant(0)), 'quality'), weight)
+
+/** Sum of `values` [P, 1] over the positives, divided by their count. */
+export const perPositive = (g: GraphBuilder, values: Value, weight: Value, normalizer: Value): Value =>
+  g.mul(g.sum(g.mul(values, weight)), normalizer)

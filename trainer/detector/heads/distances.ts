@@ -1,0 +1,37 @@
+/** The built-in head. Rows are [l, t, r, b, class logits]: logarithms of the distances from the cell's centre, in strides (FCOS, Tian et al. 2019). */
+import type { GraphBuilder, Value } from '../../graph/builder.ts'
+import { crossEntropy, overlaps, perPositive, qualityOf } from './box-loss.ts'
+import { type Centres, columns, type HeadKind, limitedExp } from './head.ts'
+
+const lead = 4
+
+function boxes(g: GraphBuilder, _: unknown, rows: Value, { x, y, stride }: Centres): Value {
+  const distance = g.mul(limitedExp(g, columns(g, rows, 0, 4)), stride)
+  const side = (i: number) => columns(g, distance, i, i + 1)
+  return g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.add(x, side(2)), g.add(y, side(3))], rows.shape.length - 1)
+}
+
+export const distances: HeadKind = {
+  classesAt: () => lead,
+  otherColumns: () => lead,
+  // Probability 0.01 (Focal Loss, Lin et al. 2017).
+  newClassBias: -Math.log(99),
+  oneHot: false,
+  boxes,
+  scores: (g, { classes }, rows) => g.sigmoid(columns(g, rows, lead, lead + classes.length)),
+  /** Generalized focal loss (Li et al. 2020): quality focal loss with beta 2, and GIoU weighted by 2. */
+  losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, normalizer, classIndex }) => {
+    const { iou, giou } = overlaps(g, boxes(g, specification, chosen(0, lead), centres), target)
+    const quality = qualityOf(g, iou, weight)
+    const classes = specification.classes.length
+    const logits = g.slice(rows, [lead], [lead + classes], [1])
+    const box = g.scale(perPositive(g, g.sub(g.constant(1), giou), weight, normalizer), 2)
+    const none = g.filled([rows.shape[0]!, classes])
+    const wanted = g.op('ScatterND', [none, classIndex, g.reshape(quality, [quality.shape[0]!])], {
+      attributes: { reduction: 'add' },
+    })
+    const error = g.sub(wanted, g.sigmoid(logits))
+    const focal = g.mul(g.mul(crossEntropy(g, logits, wanted), g.mul(error, error)), rowWeight)
+    return { box, classes: g.mul(g.sum(focal), normalizer), object: g.scale(box, 0) }
+  },
+}

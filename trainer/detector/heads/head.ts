@@ -1,0 +1,65 @@
+/** What a head is: it knows the layout of one form of raw rows, how a row becomes a box and scores, and what trains it. */
+import type { GraphBuilder, Value } from '../../graph/builder.ts'
+import type { Specification } from '../specification.ts'
+
+/** Centre and stride of the cell of each row, each [rows, 1], in input pixels. */
+export interface Centres {
+  readonly x: Value
+  readonly y: Value
+  readonly stride: Value
+}
+
+export interface LossInput {
+  readonly g: GraphBuilder
+  readonly specification: Specification
+  /** All rows of the batch [R, width]. */
+  readonly rows: Value
+  /** Columns `from` to `to` of the rows that answer for true boxes, [P, to - from]. */
+  readonly chosen: (from: number, to: number) => Value
+  /** Cells of the chosen rows. */
+  readonly centres: Centres
+  /** Row of each positive, int64 [P, 1], and its row and class, int64 [P, 2]. */
+  readonly index: Value
+  readonly classIndex: Value
+  /** 1 at the true class [P, C]; only for heads that ask for it. */
+  readonly oneHot: Value | null
+  /** True boxes [P, 4]. */
+  readonly target: Value
+  /** 0 for padding, [P, 1]. */
+  readonly weight: Value
+  /** 0 where nothing may be learnt, [R, 1]. */
+  readonly rowWeight: Value
+  /** One over the count of positives, a scalar. */
+  readonly normalizer: Value
+}
+
+/** Scalars; their sum is minimised. */
+export interface HeadLosses {
+  readonly box: Value
+  readonly classes: Value
+  readonly object: Value
+}
+
+export interface HeadKind {
+  /** First column of the class logits, and count of columns that are not class logits. */
+  readonly classesAt: (specification: Specification) => number
+  readonly otherColumns: (specification: Specification) => number
+  /** Bias of the filter of a class that is new: the logit of a probability that is right for most cells. */
+  readonly newClassBias: number
+  /** Whether the loss wants `oneHot`. */
+  readonly oneHot: boolean
+  /** Boxes [.., 4] x1 y1 x2 y2 in input pixels. */
+  readonly boxes: (g: GraphBuilder, specification: Specification, rows: Value, centres: Centres) => Value
+  /** Probabilities [.., C]. */
+  readonly scores: (g: GraphBuilder, specification: Specification, rows: Value) => Value
+  readonly losses: (input: LossInput) => HeadLosses
+}
+
+/** Columns of the last axis. */
+export const columns = (g: GraphBuilder, rows: Value, from: number, to: number): Value =>
+  g.slice(rows, [from], [to], [rows.shape.length - 1])
+
+/** The largest exponent of a size that is decoded: exp(8) strides is beyond any picture, and keeps float32 finite. */
+const maxLogSize = 8
+export const limitedExp = (g: GraphBuilder, value: Value): Value =>
+  g.exp(g.op('Clip', [value, g.constant(-maxLogSize), g.constant(maxLogSize)]))

@@ -1,0 +1,19 @@
+/** Every head that can be trained, by the name that a specification gives it. */
+import { MuninnError } from '../../../protocol/errors.ts'
+import type { Head, Specification } from '../specification.ts'
+import { distances } from './distances.ts'
+import type { HeadKind } from './head.ts'
+import { yolox } from './yolox.ts'
+
+const heads: Readonly<Record<Exclude<Head, 'fixed'>, HeadKind>> = { distances, yolox }
+
+/** @throws MuninnError BAD_MODEL for a model that can only be run */
+export function headOf({ head, architecture }: Pick<Specification, 'head' | 'architecture'>): HeadKind {
+  if (head === 'fixed')
+    throw new MuninnError('BAD_MODEL', `a ${architecture} model can be run, not trained: its head has no training loss here`)
+  return heads[head]
+}
+
+/** Numbers in a row. */
+export const rowWidth = (specification: Specification): number =>
+  headOf(specification).otherColumns(specification) + specification.classes.length

@@ -1,0 +1,39 @@
+/** YOLOX (Ge et al. 2021). Rows are [x, y, w, h, objectness logit, class logits]; x and y from the cell's corner, in strides. */
+import type { GraphBuilder, Value } from '../../graph/builder.ts'
+import { crossEntropy, given, overlaps, perPositive, qualityOf } from './box-loss.ts'
+import { type Centres, columns, type HeadKind, limitedExp } from './head.ts'
+
+const lead = 5
+
+function boxes(g: GraphBuilder, _: unknown, rows: Value, { x, y, stride }: Centres): Value {
+  const column = (i: number) => columns(g, rows, i, i + 1)
+  // cx = (p0 + grid x) stride; the centre of a cell is half a stride right of its grid line.
+  const half = g.scale(stride, 0.5)
+  const cx = g.add(g.mul(column(0), stride), g.sub(x, half))
+  const cy = g.add(g.mul(column(1), stride), g.sub(y, half))
+  const w = g.mul(limitedExp(g, column(2)), half)
+  const h = g.mul(limitedExp(g, column(3)), half)
+  return g.concat([g.sub(cx, w), g.sub(cy, h), g.add(cx, w), g.add(cy, h)], rows.shape.length - 1)
+}
+
+export const yolox: HeadKind = {
+  classesAt: () => lead,
+  otherColumns: () => lead,
+  newClassBias: -2,
+  oneHot: true,
+  boxes,
+  scores: (g, { classes }, rows) =>
+    g.mul(g.sigmoid(columns(g, rows, lead, lead + classes.length)), g.sigmoid(columns(g, rows, 4, 5))),
+  /** 5 (1 - IoU^2), objectness over all rows, classes with the IoU as target at positives. */
+  losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, normalizer, index, oneHot }) => {
+    const { iou } = overlaps(g, boxes(g, specification, chosen(0, lead), centres), target)
+    const quality = qualityOf(g, iou, weight)
+    const box = g.scale(perPositive(g, g.sub(g.constant(1), g.mul(iou, iou)), weight, normalizer), 5)
+    const hits = g.op('ScatterND', [g.filled([rows.shape[0]!, 1]), index, weight], { attributes: { reduction: 'add' } })
+    const wanted = given(g, g.min(hits, g.constant(1)), 'object')
+    const object = g.mul(g.sum(g.mul(crossEntropy(g, columns(g, rows, 4, 5), wanted), rowWeight)), normalizer)
+    const logits = chosen(lead, lead + specification.classes.length)
+    const classes = perPositive(g, crossEntropy(g, logits, g.mul(oneHot!, quality)), weight, normalizer)
+    return { box, classes, object }
+  },
+}
