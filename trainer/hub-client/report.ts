@@ -1,11 +1,11 @@
 /** The report of a run: challenger and champion, the exact files, on the same held-out pictures. */
 import { createHash } from 'node:crypto'
-import { iou } from '../../protocol/boxes.ts'
 import type { DatasetRecord, Evaluation } from '../../protocol/http/training.ts'
 import type { LabelledSample } from '../data/sample.ts'
 import type { EvaluatedPicture } from '../evaluation/coco.ts'
 import { difference, intervals, perClass, type Scored, score } from '../evaluation/compare.ts'
 import { measureModel } from '../evaluation/measure.ts'
+import { worstPictures } from '../evaluation/worst.ts'
 
 const worstFrames = 12
 
@@ -60,28 +60,14 @@ function worstOf(
   classes: readonly string[],
   thresholds: readonly number[],
 ): Evaluation['worst'] {
-  return pictures
-    .map(({ truths, predictions }, i) => {
-      const counted = predictions.filter(({ label, score }) => score >= thresholds[label]!)
-      const free = new Set(counted)
-      let missed = 0
-      for (const truth of truths) {
-        const hit = [...free].find((each) => each.label === truth.label && iou(each.box, truth.box) >= 0.5)
-        if (hit) free.delete(hit)
-        else missed++
-      }
-      return {
-        image: records[i]!.image,
-        missed,
-        spurious: free.size,
-        detections: counted.map(({ box, label, score }) => ({
-          box: [...box] as [number, number, number, number],
-          label: classes[label]!,
-          score,
-        })),
-      }
-    })
-    .filter(({ missed, spurious }) => missed + spurious > 0)
-    .sort((a, b) => b.missed + b.spurious - (a.missed + a.spurious))
-    .slice(0, worstFrames)
+  return worstPictures(pictures, { thresholds, most: worstFrames }).map(({ index, missed, spurious, predictions }) => ({
+    image: records[index]!.image,
+    missed,
+    spurious,
+    detections: predictions.map(({ box, label, score }) => ({
+      box: [...box] as [number, number, number, number],
+      label: classes[label]!,
+      score,
+    })),
+  }))
 }
