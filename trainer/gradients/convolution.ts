@@ -4,7 +4,7 @@
  */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import { elementCount, type Node } from '../onnx/graph.ts'
-import { intOf, intsOf, resolvePads } from '../onnx/shapes.ts'
+import { intOf, intsOf, resolvePads, transposedPads } from '../onnx/shapes.ts'
 import { blockOf, type Dialect, type Rule } from './rule.ts'
 import { pad } from './shape.ts'
 
@@ -20,7 +20,8 @@ const nchwc = 'com.microsoft.nchwc'
 const microsoft = 'com.microsoft'
 
 function geometryOf(node: Node, x: Value, w: Value): Geometry {
-  if (x.shape.length !== 4) throw new Error(`Conv ${node.name} has ${x.shape.length - 2} spatial dimensions; two are supported`)
+  if (x.shape.length !== 4)
+    throw new Error(`${node.op} ${node.name} has ${x.shape.length - 2} spatial dimensions; two are supported`)
   const [top, left, bottom, right] = resolvePads(node.attributes, x.shape.slice(2), w.shape.slice(2))
   const [sy, sx] = intsOf(node.attributes.strides) ?? [1, 1]
   const [dy, dx] = intsOf(node.attributes.dilations) ?? [1, 1]
@@ -30,6 +31,13 @@ function geometryOf(node: Node, x: Value, w: Value): Geometry {
     dilations: [dy!, dx!],
     pads: [top!, left!, bottom!, right!],
   }
+}
+
+/** That of the convolution which leads from the output y of a ConvTranspose back to the size of its input. */
+function transposedGeometry(node: Node, x: Value, w: Value, y: Value): Geometry {
+  const plain = geometryOf(node, x, w)
+  const pads = transposedPads(node.attributes, x.shape.slice(2), w.shape.slice(2), y.shape.slice(2))
+  return { ...plain, pads: [pads[0]!, pads[1]!, pads[2]!, pads[3]!] }
 }
 
 const isPlain = ({ dilations }: Geometry) => dilations[0] === 1 && dilations[1] === 1
@@ -233,6 +241,16 @@ export const convolution = {
       wanted[0] ? inputGradient(g, x!, w!, dy, geometry, dialect) : null,
       wanted[1] ? filterGradient(g, x!, w!, dy, geometry, dialect) : null,
       // In two steps: a reduction over [0, 2, 3] at once is several times slower.
+      bias && wanted[2] ? g.sum(g.sum(dy, [2, 3]), [0]) : null,
+    ]
+  },
+  /** The input gradient of a convolution read forwards: its own gradients are that convolution, with input and dy in turned roles. */
+  ConvTranspose: ({ g, node, inputs, outputs, dy, wanted, dialect }) => {
+    const [x, w, bias] = inputs
+    const geometry = transposedGeometry(node, x!, w!, outputs[0]!)
+    return [
+      wanted[0] ? convolve(g, dy, w!, geometry, dialect) : null,
+      wanted[1] ? filterGradient(g, dy, w!, x!, geometry, dialect) : null,
       bias && wanted[2] ? g.sum(g.sum(dy, [2, 3]), [0]) : null,
     ]
   },

@@ -1,20 +1,18 @@
 /** Gradient rules of element-wise ops. */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
-import { floatOf } from '../onnx/shapes.ts'
 import { type Rule, sumTo } from './rule.ts'
 
 /** 1 where x > 0, else 0: a HardSigmoid that is steep beyond float32, ten times quicker than Greater and Cast on the CPU. */
 export const positive = (g: GraphBuilder, x: Value): Value =>
   g.op('HardSigmoid', [x], { attributes: { alpha: { float: 1e30 }, beta: { float: 0 } } })
 
-/** 1 where a >= b, else 0. */
-const notLess = (g: GraphBuilder, a: Value, b: Value): Value =>
-  g.op('Cast', [g.op('GreaterOrEqual', [a, b])], { attributes: { to: 1 } })
+/** 1 where a equals b, else 0. */
+const equal = (g: GraphBuilder, a: Value, b: Value): Value => g.op('Cast', [g.op('Equal', [a, b])], { attributes: { to: 1 } })
 
-const one = (g: GraphBuilder): Value => g.constant(1)
+export const one = (g: GraphBuilder): Value => g.constant(1)
 
 /** Rules of ops with one input, from x, y and dy. */
-const unary =
+export const unary =
   (
     rule: (g: GraphBuilder, x: Value, y: Value, dy: Value, attributes: Parameters<Rule>[0]['node']['attributes']) => Value,
   ): Rule =>
@@ -34,82 +32,78 @@ const binary =
     ]
   }
 
-/** Max and Min of two: at a tie each side gets half, as the subgradient of PyTorch's maximum. */
-const pick =
-  (sign: 1 | -1): Rule =>
-  ({ g, inputs, dy, wanted }) => {
-    if (inputs.length !== 2) throw new Error('Max and Min are differentiated with two inputs')
-    const [a, b] = [inputs[0]!, inputs[1]!]
-    const [winner, loser] = sign === 1 ? [a, b] : [b, a]
-    const first = g.scale(g.add(notLess(g, winner, loser), g.sub(one(g), notLess(g, loser, winner))), 0.5)
-    return [
-      wanted[0] ? sumTo(g, g.mul(dy, first), a.shape) : null,
-      wanted[1] ? sumTo(g, g.mul(dy, g.sub(one(g), first)), b.shape) : null,
-    ]
-  }
+/** Max and Min: at a tie each side gets the same share, as the subgradient of PyTorch's maximum. */
+const pick: Rule = ({ g, inputs, outputs, dy, wanted }) => {
+  const masks = inputs.map((each) => equal(g, each!, outputs[0]!))
+  const share = g.div(
+    dy,
+    masks.reduce((sum, mask) => g.add(sum, mask)),
+  )
+  return inputs.map((each, i) => (wanted[i] ? sumTo(g, g.mul(share, masks[i]!), each!.shape) : null))
+}
+
+/** Steps: their gradient is 0 wherever they have one. */
+const flat: Rule = ({ inputs }) => inputs.map(() => null)
 
 export const elementwise = {
   Abs: unary((g, x, _y, dy) => g.mul(dy, g.op('Sign', [x]))),
+  Atan: unary((g, x, _y, dy) => g.div(dy, g.add(one(g), g.mul(x, x)))),
   Add: binary(
     (_g, _a, _b, dy) => dy,
     (_g, _a, _b, dy) => dy,
   ),
   Cast: ({ inputs, outputs, dy }) => [inputs[0]!.type === 'float32' && outputs[0]!.type === 'float32' ? dy : null],
+  Ceil: flat,
   /** Nothing flows where the value was cut off. */
-  Clip: ({ g, inputs, outputs, dy }) => {
-    const inside = g.op('Cast', [g.op('Equal', [inputs[0]!, outputs[0]!])], { attributes: { to: 1 } })
-    return [g.mul(dy, inside), null, null]
-  },
+  Clip: ({ g, inputs, outputs, dy }) => [g.mul(dy, equal(g, inputs[0]!, outputs[0]!)), null, null],
+  Cos: unary((g, x, _y, dy) => g.neg(g.mul(dy, g.op('Sin', [x])))),
   Div: binary(
     (g, _a, b, dy) => g.div(dy, b),
     (g, _a, b, dy, y) => g.neg(g.div(g.mul(dy, y), b)),
   ),
+  /** As it is run: nothing is dropped. */
+  Dropout: ({ inputs, dy }) => [dy, ...inputs.slice(1).map(() => null)],
   /** d erf(x) / dx = 2 / sqrt(pi) exp(-x^2) */
   Erf: unary((g, x, _y, dy) => g.mul(dy, g.scale(g.exp(g.neg(g.mul(x, x))), 2 / Math.sqrt(Math.PI)))),
   Exp: unary((g, _x, y, dy) => g.mul(dy, y)),
-  HardSigmoid: unary((g, _x, y, dy, attributes) => {
-    const inside = g.mul(positive(g, y), positive(g, g.sub(one(g), y)))
-    return g.mul(dy, g.scale(inside, floatOf(attributes.alpha, 0.2)))
-  }),
-  /** y = x h(x), h = clip(x / 6 + 1 / 2): dy (h + x h') */
-  HardSwish: unary((g, x, _y, dy) => {
-    const h = g.op('HardSigmoid', [x], { attributes: { alpha: { float: 1 / 6 }, beta: { float: 0.5 } } })
-    const inside = g.mul(positive(g, h), positive(g, g.sub(one(g), h)))
-    return g.mul(dy, g.add(h, g.mul(g.scale(x, 1 / 6), inside)))
-  }),
+  Floor: flat,
   Identity: ({ dy }) => [dy],
-  LeakyRelu: unary((g, x, _y, dy, attributes) => {
-    const alpha = floatOf(attributes.alpha, 0.01)
-    return g.mul(dy, g.add(g.scale(positive(g, x), 1 - alpha), g.constant(alpha)))
-  }),
   Log: unary((g, x, _y, dy) => g.div(dy, x)),
-  Max: pick(1),
-  Min: pick(-1),
+  Max: pick,
+  /** Of several inputs, element by element. */
+  Mean: ({ g, inputs, dy, wanted }) =>
+    inputs.map((each, i) => (wanted[i] ? sumTo(g, g.scale(dy, 1 / inputs.length), each!.shape) : null)),
+  Min: pick,
   Mul: binary(
     (g, _a, b, dy) => g.mul(dy, b),
     (g, a, _b, dy) => g.mul(dy, a),
   ),
   Neg: unary((g, _x, _y, dy) => g.neg(dy)),
-  /** The exponent must be a constant: d x^p = p x^(p-1). */
-  Pow: ({ g, inputs, dy }) => {
-    const exponent = g.constantOf(inputs[1]!.name)
-    if (exponent?.data.length !== 1) throw new Error('Pow is differentiated with a constant exponent')
-    const p = Number(exponent.data[0])
-    return [g.mul(dy, g.scale(p === 2 ? inputs[0]! : g.op('Pow', [inputs[0]!, g.constant(p - 1)]), p)), null]
+  /** d a^b / da = b a^(b-1), d a^b / db = a^b log a. A constant exponent keeps x and spares the general form. */
+  Pow: ({ g, inputs, outputs, dy, wanted }) => {
+    const [a, b] = [inputs[0]!, inputs[1]!]
+    const exponent = g.constantOf(b.name)
+    const power = () => {
+      if (exponent?.data.length !== 1) return g.mul(b, g.op('Pow', [a, g.sub(b, one(g))]))
+      const p = Number(exponent.data[0])
+      return g.scale(p === 2 ? a : g.op('Pow', [a, g.constant(p - 1)]), p)
+    }
+    return [
+      wanted[0] ? sumTo(g, g.mul(dy, power()), a.shape) : null,
+      wanted[1] ? sumTo(g, g.mul(dy, g.mul(outputs[0]!, g.log(a))), b.shape) : null,
+    ]
   },
   Reciprocal: unary((g, _x, y, dy) => g.neg(g.mul(dy, g.mul(y, y)))),
-  Relu: unary((g, _x, y, dy) => g.mul(dy, positive(g, y))),
-  Sigmoid: unary((g, _x, y, dy) => g.mul(dy, g.mul(y, g.sub(one(g), y)))),
-  /** x sigmoid(x), made of Mul and Sigmoid before replay: s (1 + x - y). */
-  QuickGelu: unary((g, x, y, dy) => g.mul(dy, g.mul(g.sigmoid(x), g.add(g.sub(x, y), one(g))))),
-  Softplus: unary((g, x, _y, dy) => g.mul(dy, g.sigmoid(x))),
+  Round: flat,
+  Sign: flat,
+  Sin: unary((g, x, _y, dy) => g.mul(dy, g.op('Cos', [x]))),
   Sqrt: unary((g, _x, y, dy) => g.div(g.scale(dy, 0.5), y)),
   Sub: binary(
     (_g, _a, _b, dy) => dy,
     (g, _a, _b, dy) => g.neg(dy),
   ),
   Sum: ({ g, inputs, dy, wanted }) => inputs.map((each, i) => (wanted[i] ? sumTo(g, dy, each!.shape) : null)),
-  Tanh: unary((g, _x, y, dy) => g.mul(dy, g.sub(one(g), g.mul(y, y)))),
+  Tan: unary((g, _x, y, dy) => g.mul(dy, g.add(one(g), g.mul(y, y)))),
   Where: ({ g, inputs, dy, wanted }) => {
     const [condition, a, b] = [inputs[0]!, inputs[1]!, inputs[2]!]
     const mask = g.op('Cast', [condition], { attributes: { to: 1 } })

@@ -1,4 +1,7 @@
-/** BatchNormalization in training: batch statistics forward, and its gradient (Ioffe and Szegedy 2015) in two reductions. */
+/**
+ * BatchNormalization in training: batch statistics forward, and its gradient (Ioffe and Szegedy 2015) in two reductions; and its
+ * gradient where it is frozen.
+ */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import type { Node } from '../onnx/graph.ts'
 import { floatOf } from '../onnx/shapes.ts'
@@ -36,6 +39,21 @@ export function emitBatchNormalization(
   return { y: g.add(g.mul(centred, perChannel(factor)), perChannel(bias!)), saved: [batchMean, batchVariance] }
 }
 
+/** The statistics stand as they are given (a frozen layer): a scale and a shift per channel. */
+function givenStatistics(g: GraphBuilder, node: Node, inputs: readonly Value[], dy: Value, wanted: readonly boolean[]) {
+  const [x, scale, , mean, variance] = inputs as [Value, Value, Value, Value, Value]
+  const perChannel = (value: Value) => g.reshape(value, [1, value.shape[0]!, ...x.shape.slice(2).map(() => 1)])
+  const inverse = g.op('Reciprocal', [g.sqrt(g.add(variance, g.constant(floatOf(node.attributes.epsilon, 1e-5))))])
+  const total = (value: Value) => g.sum(x.shape.length > 2 ? g.sum(value, [...x.shape.keys()].slice(2)) : value, [0])
+  return [
+    wanted[0] ? g.mul(dy, perChannel(g.mul(scale, inverse))) : null,
+    wanted[1] ? g.mul(total(g.mul(dy, g.sub(x, perChannel(mean)))), inverse) : null,
+    wanted[2] ? total(dy) : null,
+    null,
+    null,
+  ]
+}
+
 export const normalization = {
   /**
    * With a = scale / sqrt(var + eps), s = mean(dy), q = mean(dy x) - mean s:
@@ -43,7 +61,7 @@ export const normalization = {
    */
   BatchNormalization: ({ g, node, inputs, dy, wanted, saved, dialect }) => {
     const [x, scale] = [inputs[0]!, inputs[1]!]
-    if (saved.length !== 2) throw new Error(`BatchNormalization ${node.name} has a gradient rule in training mode only`)
+    if (saved.length !== 2) return givenStatistics(g, node, inputs as Value[], dy, wanted)
     const [mean, variance] = saved as [Value, Value]
     const [n, channels, height, width] = x.shape as [number, number, number, number]
     const count = n * height * width

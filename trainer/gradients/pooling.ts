@@ -1,33 +1,55 @@
 /** Gradient rules of pools. */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
-import { elementCount } from '../onnx/graph.ts'
+import type { Node } from '../onnx/graph.ts'
 import { intOf, intsOf, resolvePads } from '../onnx/shapes.ts'
+import { equalBelow } from './reduction.ts'
 import type { Rule } from './rule.ts'
 import { pad, spread } from './shape.ts'
 
 const lowest = -3e38
-
-/** 1 where a equals b, for a <= b: a steep HardSigmoid, for Equal and Cast are slow on the CPU. */
-const equal = (g: GraphBuilder, a: Value, b: Value): Value =>
-  g.op('HardSigmoid', [g.sub(b, a)], { attributes: { alpha: { float: -1e30 }, beta: { float: 1 } } })
 
 /** What one pool does along one axis. */
 interface Window {
   readonly axis: number
   readonly size: number
   readonly stride: number
+  readonly dilation: number
   readonly before: number
+  readonly after: number
 }
 
+/** Down and across. */
+function windowsOf(node: Node, x: Value): readonly [Window, Window] {
+  const kernel = intsOf(node.attributes.kernel_shape)!
+  if (kernel.length !== 2) throw new Error(`${node.op} ${node.name} has ${kernel.length} spatial dimensions; two are supported`)
+  const strides = intsOf(node.attributes.strides) ?? [1, 1]
+  const dilations = intsOf(node.attributes.dilations) ?? [1, 1]
+  const pads = resolvePads(node.attributes, x.shape.slice(2), kernel)
+  const along = (i: 0 | 1): Window => ({
+    axis: i + 2,
+    size: kernel[i]!,
+    stride: strides[i]!,
+    dilation: dilations[i]!,
+    before: pads[i]!,
+    after: pads[i + 2]!,
+  })
+  return [along(0), along(1)]
+}
+
+/** How far the last window reaches behind the input: more than the pads with ceil_mode, less than 0 where pixels are left over. */
+const overhang = ({ size, stride, dilation, before }: Window, input: number, outputs: number): number =>
+  (outputs - 1) * stride + (size - 1) * dilation + 1 - before - input
+
 /** The values that the window's position `at` sees, one per output. */
-function seen(g: GraphBuilder, padded: Value, { axis, stride }: Window, at: number, outputs: number): Value {
-  return g.slice(padded, [at], [at + (outputs - 1) * stride + 1], [axis], stride === 1 ? undefined : [stride])
+function seen(g: GraphBuilder, padded: Value, { axis, stride, dilation }: Window, at: number, outputs: number): Value {
+  const from = at * dilation
+  return g.slice(padded, [from], [from + (outputs - 1) * stride + 1], [axis], stride === 1 ? undefined : [stride])
 }
 
 /** Puts a value per output back to where the window's position `at` saw it. */
-function putBack(g: GraphBuilder, values: Value, { axis, stride, before }: Window, at: number, size: number): Value {
+function putBack(g: GraphBuilder, values: Value, { axis, stride, dilation, before }: Window, at: number, size: number): Value {
   const wide = spread(g, values, axis, stride)
-  const from = at - before
+  const from = at * dilation - before
   return pad(g, wide, axis, from, size - from - wide.shape[axis]!)
 }
 
@@ -42,11 +64,10 @@ const padLow = (g: GraphBuilder, x: Value, axis: number, before: number, after: 
  * gradient of chained pools many times too large.
  */
 function maximumGradient(g: GraphBuilder, x: Value, y: Value, dy: Value, window: Window): Value {
-  const { axis, size, stride, before } = window
+  const { axis, size, before } = window
   const outputs = y.shape[axis]!
-  const after = Math.max(0, (outputs - 1) * stride + size - x.shape[axis]! - before)
-  const padded = padLow(g, x, axis, before, after)
-  const masks = Array.from({ length: size }, (_, at) => equal(g, seen(g, padded, window, at, outputs), y))
+  const padded = padLow(g, x, axis, before, Math.max(0, overhang(window, x.shape[axis]!, outputs)))
+  const masks = Array.from({ length: size }, (_, at) => equalBelow(g, seen(g, padded, window, at, outputs), y))
   const ties = masks.reduce((sum, mask) => g.add(sum, mask))
   const share = g.div(dy, ties)
   return masks
@@ -54,45 +75,48 @@ function maximumGradient(g: GraphBuilder, x: Value, y: Value, dy: Value, window:
     .reduce((sum, part) => g.add(sum, part))
 }
 
+/** How many values AveragePool divides by along one axis: those in the picture, or also those in its pads (count_include_pad). */
+function divisors(window: Window, input: number, outputs: number, withPads: boolean): number[] {
+  const { size, stride, dilation, before, after } = window
+  const [low, high] = withPads ? [-before, input + after] : [0, input]
+  return Array.from({ length: outputs }, (_, o) => {
+    const places = Array.from({ length: size }, (__, at) => o * stride - before + at * dilation)
+    return places.filter((place) => place >= low && place < high).length
+  })
+}
+
 export const pooling = {
   AveragePool: ({ g, node, inputs, outputs, dy }) => {
-    const { shape } = inputs[0]!
-    const kernel = intsOf(node.attributes.kernel_shape)!
-    const strides = intsOf(node.attributes.strides) ?? kernel.map(() => 1)
-    const pads = resolvePads(node.attributes, shape.slice(2), kernel)
-    const padded = pads.some((each) => each !== 0)
-    if (intOf(node.attributes.ceil_mode, 0)) throw new Error(`AveragePool ${node.name} with ceil_mode has no gradient rule`)
-    let share = g.scale(dy, 1 / elementCount(kernel))
-    if (padded && !intOf(node.attributes.count_include_pad, 0)) {
-      // Windows at the edge divide by the pixels they really saw: a pool over ones, padding counted, says which share that is.
-      const seenShare = g.op('AveragePool', [g.filled([1, 1, ...shape.slice(2)], 1)], {
-        attributes: { ...node.attributes, count_include_pad: 1 },
-      })
-      share = g.div(share, seenShare)
+    const x = inputs[0]!
+    const both = windowsOf(node, x)
+    const sizes = both.map(({ axis }) => [x.shape[axis]!, outputs[0]!.shape[axis]!] as const)
+    const withPads = intOf(node.attributes.count_include_pad, 0) === 1
+    const [down, across] = both.map((window, i) => divisors(window, ...sizes[i]!, withPads)) as [number[], number[]]
+    const counts = down.flatMap((rows) => across.map((columns) => rows * columns))
+    const even = new Set(counts).size === 1
+    const parts = Float32Array.from(counts, (count) => 1 / count)
+    const share = even ? g.scale(dy, parts[0]!) : g.mul(dy, g.constant(parts, [1, 1, down.length, across.length]))
+    const ends = both.map((window, i) => overhang(window, ...sizes[i]!))
+    const kernel = both.map(({ size }) => size)
+    const attributes = {
+      kernel_shape: kernel,
+      strides: both.map(({ stride }) => stride),
+      dilations: both.map(({ dilation }) => dilation),
+      pads: [...both.map(({ before }) => before), ...ends.map((end) => Math.max(0, end))],
+      output_padding: ends.map((end) => Math.max(0, -end)),
+      group: x.shape[1]!,
     }
-    const channels = shape[1]!
-    const missing = kernel.map(
-      (size, i) => shape[i + 2]! - (strides[i]! * (outputs[0]!.shape[i + 2]! - 1) + size - pads[i]! - pads[i + 2]!),
-    )
-    const attributes = { kernel_shape: kernel, strides, pads, group: channels, output_padding: missing }
-    return [g.op('ConvTranspose', [share, g.filled([channels, 1, ...kernel], 1)], { attributes })]
+    return [g.op('ConvTranspose', [share, g.filled([x.shape[1]!, 1, ...kernel], 1)], { attributes })]
   },
   /** As a pool along the width and then along the height: k + l masks instead of k times l. */
   MaxPool: ({ g, node, inputs, outputs, dy }) => {
-    const x = inputs[0]!
-    const kernel = intsOf(node.attributes.kernel_shape)!
-    if (kernel.length !== 2 || (intsOf(node.attributes.dilations) ?? []).some((each) => each !== 1)) {
-      throw new Error(`MaxPool ${node.name} with dilations or other than two dimensions has no gradient rule`)
-    }
-    const strides = intsOf(node.attributes.strides) ?? [1, 1]
-    const pads = resolvePads(node.attributes, x.shape.slice(2), kernel)
-    const across: Window = { axis: 3, size: kernel[1]!, stride: strides[1]!, before: pads[1]! }
-    const down: Window = { axis: 2, size: kernel[0]!, stride: strides[0]!, before: pads[0]! }
-    const y = outputs[0]!
+    const [x, y] = [inputs[0]!, outputs[0]!]
+    const [down, across] = windowsOf(node, x)
     const attributes = {
-      kernel_shape: [1, kernel[1]!],
-      strides: [1, strides[1]!],
-      pads: [0, pads[1]!, 0, pads[3]!],
+      kernel_shape: [1, across.size],
+      strides: [1, across.stride],
+      dilations: [1, across.dilation],
+      pads: [0, across.before, 0, across.after],
       ceil_mode: intOf(node.attributes.ceil_mode, 0),
     }
     const middle = g.op('MaxPool', [x], { attributes })

@@ -1,9 +1,10 @@
 /** Gradient rules of ops that move values about. */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import { elementCount } from '../onnx/graph.ts'
-import { intOf, intsOf, normalAxis } from '../onnx/shapes.ts'
-import type { Rule, RuleInput } from './rule.ts'
-import { sumTo } from './rule.ts'
+import { intOf, intsOf, normalAxis, textOf } from '../onnx/shapes.ts'
+import { type AxisMatrix, turnBack } from './axis-matrix.ts'
+import { resize } from './resize.ts'
+import { type Rule, type RuleInput, sumTo } from './rule.ts'
 
 const back: Rule = ({ g, inputs, dy }) => [g.reshape(dy, inputs[0]!.shape), ...inputs.slice(1).map(() => null)]
 
@@ -31,41 +32,23 @@ export function spread(g: GraphBuilder, x: Value, axis: number, step: number): V
 const slice: Rule = (input) => {
   const { g, inputs, dy } = input
   const { shape } = inputs[0]!
-  const [starts, ends] = [known(input, 'starts', 1)!, known(input, 'ends', 2)!]
+  const [starts, _ends] = [known(input, 'starts', 1)!, known(input, 'ends', 2)!]
   const axes = known(input, 'axes', 3) ?? starts.map((_, i) => i)
   const steps = known(input, 'steps', 4) ?? starts.map(() => 1)
   let out = dy
   for (const [i, each] of axes.entries()) {
     const axis = normalAxis(each, shape.length)
     const size = shape[axis]!
-    if (steps[i]! < 0) {
-      // Backwards: turn the gradient round; a full reversal is the only form that detectors use.
-      if (dy.shape[axis] !== size)
-        throw new Error(`Slice ${input.node.name} backwards over a part of an axis is not differentiated`)
-      out = g.slice(out, [-1], [Number.MIN_SAFE_INTEGER], [axis], [-1])
-      continue
-    }
-    const start = Math.min(Math.max(starts[i]! < 0 ? starts[i]! + size : starts[i]!, 0), size)
-    if (start === 0 && ends[i]! >= size && steps[i] === 1) continue
-    const wide = spread(g, out, axis, steps[i]!)
+    const backwards = steps[i]! < 0
+    const first = Math.min(Math.max(starts[i]! < 0 ? starts[i]! + size : starts[i]!, 0), backwards ? size - 1 : size)
+    // Backwards is the gradient turned round, from where the slice ends.
+    if (backwards) out = g.slice(out, [-1], [Number.MIN_SAFE_INTEGER], [axis], [-1])
+    const start = backwards ? first + (out.shape[axis]! - 1) * steps[i]! : first
+    if (start === 0 && out.shape[axis] === size) continue
+    const wide = spread(g, out, axis, Math.abs(steps[i]!))
     out = pad(g, wide, axis, start, size - start - wide.shape[axis]!)
   }
   return [out, ...inputs.slice(1).map(() => null)]
-}
-
-/** Nearest upsampling by whole factors: each source pixel gets the sum over its block. */
-const resize: Rule = ({ g, node, inputs, outputs, dy }) => {
-  const [from, to] = [inputs[0]!.shape, outputs[0]!.shape]
-  const factors = to.map((size, i) => size / from[i]!)
-  const mode = node.attributes.mode ?? 'nearest'
-  if (mode !== 'nearest' || factors.some((factor) => !Number.isInteger(factor)) || factors[0] !== 1 || factors[1] !== 1) {
-    throw new Error(
-      `Resize ${node.name} (${String(mode)}, factors ${factors.join(' x ')}) has no gradient rule: nearest by whole factors has`,
-    )
-  }
-  const kernel = factors.slice(2)
-  const mean = g.op('AveragePool', [dy], { attributes: { kernel_shape: kernel, strides: kernel } })
-  return [g.scale(mean, elementCount(kernel)), ...inputs.slice(1).map(() => null)]
 }
 
 /** Constant or computed indices along one axis: the gradient is added up where the values came from. */
@@ -83,6 +66,38 @@ const gather: Rule = ({ g, node, inputs, dy }) => {
   return [g.reshape(g.transpose(added, [1, 0, 2]), data.shape), null]
 }
 
+/** Weights that copy each output of a Pad along one axis from where it came (mode edge, reflect or wrap). */
+function copies(size: number, before: number, after: number, mode: string): AxisMatrix {
+  return Array.from({ length: size + before + after }, (_, o) => {
+    const at = o - before
+    const round = (value: number, period: number) => ((value % period) + period) % period
+    const mirrored = () => {
+      const place = round(at, Math.max(1, 2 * (size - 1)))
+      return place < size ? place : 2 * (size - 1) - place
+    }
+    const from = mode === 'edge' ? Math.min(Math.max(at, 0), size - 1) : mode === 'wrap' ? round(at, size) : mirrored()
+    const row = new Float32Array(size)
+    row[from] = 1
+    return row
+  })
+}
+
+const padRule: Rule = (input) => {
+  const { g, node, inputs, dy } = input
+  const mode = textOf(node.attributes.mode, 'constant')
+  const pads = known(input, 'pads', 1)!
+  const { shape } = inputs[0]!
+  const axes = known(input, 'axes', 3) ?? [...shape.keys()]
+  let out = dy
+  for (const [i, each] of axes.entries()) {
+    const axis = normalAxis(each, shape.length)
+    const [before, after] = [pads[i]!, pads[i + axes.length]!]
+    if (mode === 'constant') out = pad(g, out, axis, -before, -after)
+    else if (before !== 0 || after !== 0) out = turnBack(g, out, axis, copies(shape[axis]!, before, after, mode))
+  }
+  return [out, ...inputs.slice(1).map(() => null)]
+}
+
 export const shape = {
   Concat: ({ g, node, inputs, dy, wanted }) => {
     const axis = normalAxis(intOf(node.attributes.axis, 0), dy.shape.length)
@@ -96,16 +111,7 @@ export const shape = {
     if (intOf(node.attributes.batch_dims, 0) !== 0) throw new Error(`GatherND ${node.name} with batch_dims has no gradient rule`)
     return [g.op('ScatterND', [g.filled(inputs[0]!.shape), inputs[1]!, dy], { attributes: { reduction: 'add' } }), null]
   },
-  Pad: (input) => {
-    const { g, inputs, dy } = input
-    if ((input.node.attributes.mode ?? 'constant') !== 'constant')
-      throw new Error(`Pad ${input.node.name} has a gradient rule in constant mode only`)
-    const pads = known(input, 'pads', 1)!
-    const { shape } = inputs[0]!
-    let out = dy
-    for (const axis of shape.keys()) out = pad(g, out, axis, -pads[axis]!, -pads[axis + shape.length]!)
-    return [out, ...inputs.slice(1).map(() => null)]
-  },
+  Pad: padRule,
   Reshape: back,
   Resize: resize,
   Upsample: resize,

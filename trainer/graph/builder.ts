@@ -142,13 +142,16 @@ export class GraphBuilder {
   ): Value[] {
     const names = Array.from({ length: outputs }, (_, i) => (i === 0 && name ? name : this.#fresh(op)))
     if (domain !== '') this.graph.opsets[domain] ??= 1
+    const { axes, ...others } = attributes
+    // Callers write opset 17; a graph that was read may be newer, and from opset 18 on every reduction takes its axes as an input.
+    const asInput = domain === '' && op.startsWith('Reduce') && Array.isArray(axes) && this.graph.opsets['']! >= 18
     return this.append({
       op,
       domain,
       name: names[0]!,
-      inputs: inputs.map((each) => each?.name ?? ''),
+      inputs: [...inputs, ...(asInput ? [this.ints(axes as readonly number[])] : [])].map((each) => each?.name ?? ''),
       outputs: names,
-      attributes,
+      attributes: asInput ? others : attributes,
     })
   }
 
@@ -220,7 +223,6 @@ export class GraphBuilder {
     return axes.length === 0 ? a : this.op('ReduceSum', [a, this.ints(axes)], { attributes: { keepdims: Number(keep) } })
   }
 
-  /** ReduceMean takes its axes as an attribute until opset 18. */
   mean(a: Value, axes: readonly number[] = [...a.shape.keys()], keep = false): Value {
     return this.op('ReduceMean', [a], { attributes: { axes, keepdims: Number(keep) } })
   }
