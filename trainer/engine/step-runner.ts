@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import ort from 'onnxruntime-node'
 import { writeOnnx } from '../onnx/write.ts'
+import type { Runner, StepResult } from './runner.ts'
 import { type StepGraph, total } from './step-graph.ts'
 import type { Feeds, StepAnswer, StepRequest, WorkerSetup } from './step-worker.ts'
 import type { TrainerState } from './trainer-state.ts'
@@ -14,7 +15,6 @@ export interface StepRunnerOptions {
   readonly state: TrainerState
   /** Threads; each has a session of its own. */
   readonly workers: number
-  readonly provider?: 'cpu' | 'webgpu'
   /** Factor of the learning rate by parameter name; 1 when left out. */
   readonly rateScale?: (name: string) => number
   /** Weight decay by parameter name. */
@@ -25,13 +25,6 @@ export interface StepRunnerOptions {
   readonly clip?: number
 }
 
-export interface StepResult {
-  readonly losses: Readonly<Record<string, number>>
-  /** L2 norm of the gradient; not finite when the step was skipped. */
-  readonly norm: number
-  readonly skipped: boolean
-}
-
 interface Thread {
   readonly worker: Worker
   readonly waiting: Map<number, { resolve(outputs: Record<string, Float32Array>): void; reject(error: Error): void }>
@@ -40,7 +33,7 @@ interface Thread {
 /** Steps in a row without a finite gradient after which training stops with a cause. */
 const patience = 10
 
-export class StepRunner {
+export class StepRunner implements Runner {
   readonly #options: StepRunnerOptions
   readonly #threads: Thread[] = []
   #update: ort.InferenceSession | null = null
@@ -55,7 +48,7 @@ export class StepRunner {
   }
 
   async start(): Promise<void> {
-    const { step, state, workers, provider = 'cpu', rateScale = () => 1, decay } = this.#options
+    const { step, state, workers, rateScale = () => 1, decay } = this.#options
     const size = total(step.parameters)
     if (state.parameters.length !== size)
       throw new Error(`the state has ${state.parameters.length} parameters, the graph ${size}`)
@@ -81,7 +74,7 @@ export class StepRunner {
     await Promise.all(
       Array.from({ length: workers }, async () => {
         const worker = new Worker(new URL('./step-worker.js', import.meta.url), {
-          workerData: { model, shared, provider, threads: 1 } satisfies WorkerSetup,
+          workerData: { model, shared, threads: 1 } satisfies WorkerSetup,
         })
         const thread: Thread = { worker, waiting: new Map() }
         this.#threads.push(thread)
@@ -106,6 +99,9 @@ export class StepRunner {
       intraOpNumThreads: 1,
     })
   }
+
+  /** The state is up to date after each step. */
+  async sync(): Promise<void> {}
 
   async stop(): Promise<void> {
     await Promise.all(this.#threads.map(({ worker }) => worker.terminate()))

@@ -22,17 +22,16 @@ export type StepAnswer =
 export interface WorkerSetup {
   readonly model: Uint8Array
   readonly shared: Readonly<Record<string, SharedArrayBuffer>>
-  readonly provider: 'cpu' | 'webgpu'
   readonly threads: number
 }
 
 if (!parentPort) throw new Error('step-worker runs as a worker thread only')
 const port = parentPort
-const { model, shared, provider, threads } = workerData as WorkerSetup
+const { model, shared, threads } = workerData as WorkerSetup
 
 // Memory patterns would add a second copy of the first run's arena; without optimisation the graph is created four times faster and runs alike.
 const session = await ort.InferenceSession.create(model, {
-  executionProviders: [provider],
+  executionProviders: ['cpu'],
   enableMemPattern: false,
   graphOptimizationLevel: 'disabled',
   intraOpNumThreads: threads,

@@ -1,0 +1,156 @@
+/** The same training steps on every executor: losses, gradients and updates against onnxruntime's processor threads. */
+import assert from 'node:assert/strict'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, it } from 'node:test'
+import { DeviceRunner } from '../../trainer/engine/devices/device-runner.ts'
+import type { Device } from '../../trainer/engine/devices/executor.ts'
+import { cardFrom } from '../../trainer/engine/devices/graphics-card.ts'
+import type { Runner, StepResult } from '../../trainer/engine/runner.ts'
+import { StepRunner } from '../../trainer/engine/step-runner.ts'
+import type { TrainerState } from '../../trainer/engine/trainer-state.ts'
+import { tinyStep } from '../support/tiny-step.ts'
+
+const steps = 3
+const rates = { rate: 1e-3, averageDecay: 0.9 }
+
+interface Course {
+  readonly results: readonly StepResult[]
+  readonly state: TrainerState
+}
+
+async function course(make: (options: ReturnType<typeof tinyStep>['options']) => Runner): Promise<Course> {
+  const { options, feeds } = tinyStep()
+  const runner = make(options)
+  await runner.start()
+  try {
+    const results: StepResult[] = []
+    for (let i = 0; i < steps; i++) results.push(await runner.run([feeds], rates))
+    await runner.sync()
+    return { results, state: options.state }
+  } finally {
+    await runner.stop()
+  }
+}
+
+const reference = course((options) => new StepRunner({ ...options, workers: 1 }))
+
+/** Distance of two vectors over the length of the second. */
+function distance(ours: Float32Array, theirs: Float32Array): number {
+  let [apart, length] = [0, 0]
+  for (const [i, value] of theirs.entries()) {
+    apart += (ours[i]! - value) ** 2
+    length += value ** 2
+  }
+  return Math.sqrt(apart / length)
+}
+
+async function hasTheSameCourse(device: Device, env?: NodeJS.ProcessEnv): Promise<{ description: string; software: boolean }> {
+  let runner!: DeviceRunner
+  let told!: { description: string; software: boolean }
+  const ours = await course((options) => {
+    runner = new DeviceRunner({ ...options, device, env })
+    const stop = runner.stop.bind(runner)
+    runner.stop = async () => {
+      told = await runner.describe()
+      await stop()
+    }
+    return runner
+  })
+  const theirs = await reference
+  for (const [i, { losses, norm, skipped }] of ours.results.entries()) {
+    const wanted = theirs.results[i]!
+    assert.equal(skipped, false)
+    for (const [name, value] of Object.entries(wanted.losses))
+      assert.ok(
+        Math.abs(losses[name]! - value) <= 2e-4 * Math.abs(value) + 1e-6,
+        `step ${i}: ${name} is ${losses[name]}, wanted ${value}`,
+      )
+    assert.ok(Math.abs(norm - wanted.norm) < 1e-3 * wanted.norm, `step ${i}: the norm is ${norm}, wanted ${wanted.norm}`)
+  }
+  assert.equal(ours.state.step, steps)
+  // moment1 is a mean of the gradients, so it holds the gradient itself to the same tolerance.
+  for (const [name, tolerance] of [
+    ['parameters', 1e-4],
+    ['average', 1e-4],
+    ['statistics', 1e-4],
+    ['moment1', 2e-3],
+    ['moment2', 4e-3],
+  ] as const) {
+    const apart = distance(ours.state[name], theirs.state[name])
+    assert.ok(apart < tolerance, `${name} is ${apart} apart, at most ${tolerance} is allowed`)
+  }
+  return told
+}
+
+/** Debian's Chromium brings a Vulkan driver that draws on the processor. */
+const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json'
+const runtime = mkdtempSync(join(tmpdir(), 'muninn-devices-'))
+after(() => rmSync(runtime, { recursive: true }))
+const withSwiftShader: NodeJS.ProcessEnv = {
+  ...process.env,
+  LD_LIBRARY_PATH: '/usr/lib/chromium',
+  VK_ICD_FILENAMES: swiftShader,
+  XDG_RUNTIME_DIR: runtime,
+}
+
+describe('a training step', () => {
+  it('is the same in one fused graph as in the processor threads', async () => {
+    const { description } = await hasTheSameCourse('cpu')
+    assert.equal(description, 'cpu')
+  })
+
+  it('is the same on WebGPU, which is told to be drawn in software', {
+    skip: !existsSync(swiftShader) && 'no SwiftShader here',
+  }, async () => {
+    const { description, software } = await hasTheSameCourse('webgpu', withSwiftShader)
+    assert.equal(description, 'webgpu (SwiftShader, in software)')
+    assert.ok(software)
+  })
+})
+
+describe('a device', () => {
+  it('that is not there is told with the cure', async () => {
+    const { options } = tinyStep()
+    const nowhere = { ...process.env, VK_ICD_FILENAMES: '/nowhere.json', VK_DRIVER_FILES: '/nowhere.json' }
+    const webgpu = new DeviceRunner({ ...options, device: 'webgpu', env: nowhere })
+    await assert.rejects(webgpu.start(), { code: 'UNAVAILABLE', message: /no graphics card.*libvulkan/ })
+    await webgpu.stop()
+    const cuda = new DeviceRunner({ ...options, device: 'cuda' })
+    await assert.rejects(cuda.start(), { code: 'UNAVAILABLE', message: /ONNXRUNTIME_NODE_INSTALL=cuda12/ })
+    await cuda.stop()
+  })
+
+  it('leaves the state as it was at a gradient that is not finite, and names the first parameter with one in the end', async () => {
+    const { options, feeds } = tinyStep()
+    const runner = new DeviceRunner({ ...options, device: 'cpu' })
+    await runner.start()
+    const { data, ...rest } = feeds.target!
+    const bad = { ...feeds, target: { ...rest, data: Float32Array.from(data as Float32Array, () => Number.NaN) } }
+    try {
+      await runner.run([feeds], rates)
+      await runner.sync()
+      const before = structuredClone(options.state)
+      assert.equal((await runner.run([bad], rates)).skipped, true)
+      await runner.sync()
+      assert.deepEqual(options.state, before)
+      assert.equal((await runner.run([feeds], rates)).skipped, false)
+      for (let i = 0; i < 9; i++) await runner.run([bad], rates)
+      await assert.rejects(runner.run([bad], rates), /gradient of stem\.weight was NaN/)
+    } finally {
+      await runner.stop()
+    }
+  })
+
+  it('is a graphics card only when the kernel leads to one', () => {
+    const loaded = ['/usr/lib/libvulkan_lvp.so', '/usr/lib/libvulkan_radeon.so']
+    assert.deepEqual(cardFrom({ open: ['/dev/dri/renderD128'], loaded }), { name: '/dev/dri/renderD128', software: false })
+    assert.deepEqual(cardFrom({ open: ['/dev/null'], loaded }), { name: 'llvmpipe, in software', software: true })
+    assert.deepEqual(cardFrom({ open: [], loaded: ['/opt/libvk_swiftshader.so'] }), {
+      name: 'SwiftShader, in software',
+      software: true,
+    })
+    assert.deepEqual(cardFrom({ open: [], loaded: [] }), { name: 'in software', software: true })
+  })
+})

@@ -1,0 +1,109 @@
+/** The executor over onnxruntime's own providers. */
+import ort from 'onnxruntime-node'
+import { MuninnError } from '../../../protocol/errors.ts'
+import { GraphBuilder } from '../../graph/builder.ts'
+import { writeOnnx } from '../../onnx/write.ts'
+import type { Feed } from '../step-worker.ts'
+import type { Executor, Program } from './executor.ts'
+import { graphicsCard } from './graphics-card.ts'
+
+type Provider = 'cpu' | 'webgpu' | 'cuda'
+
+/**
+ * With WebGPU, outputs that are kept stay on the device ("gpu-buffer") and are freed by `dispose`. onnxruntime-node binds such outputs for
+ * WebGPU only: with CUDA the state comes back to this process's memory after each step and is sent again with the next one.
+ */
+export class OrtExecutor implements Executor<ort.Tensor> {
+  readonly #provider: Provider
+  readonly #threads: number
+  readonly #sessions = new Set<ort.InferenceSession>()
+  #reader: Promise<ort.InferenceSession> | null = null
+
+  constructor({ provider, threads = 0 }: { provider: Provider; threads?: number }) {
+    this.#provider = provider
+    this.#threads = threads
+  }
+
+  get description(): string {
+    return this.#provider === 'webgpu' ? `webgpu (${graphicsCard().name})` : this.#provider
+  }
+
+  get software(): boolean {
+    return this.#provider === 'webgpu' && graphicsCard().software
+  }
+
+  async compile(model: Uint8Array, { kept }: { kept: readonly string[] }): Promise<Program<ort.Tensor>> {
+    const session = await this.#open(model, kept)
+    const wanted = new Set(session.inputNames)
+    return {
+      run: async ({ feeds, held }) => {
+        const inputs: Record<string, ort.Tensor> = {}
+        for (const [name, feed] of Object.entries(feeds)) if (wanted.has(name)) inputs[name] = tensorOf(feed)
+        return await session.run({ ...inputs, ...held })
+      },
+      close: () => this.#release(session),
+    }
+  }
+
+  async read(tensor: ort.Tensor): Promise<Float32Array> {
+    if (tensor.location === 'cpu') return Float32Array.from(tensor.data as Float32Array)
+    // The binding has no download of its own: a session that does nothing, with its output in this process's memory, is one.
+    this.#reader ??= this.#open(identity(), [])
+    const { y } = await (await this.#reader).run({ x: tensor })
+    return Float32Array.from(y!.data as Float32Array)
+  }
+
+  free(tensor: ort.Tensor): void {
+    tensor.dispose()
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#sessions].map((session) => this.#release(session)))
+  }
+
+  async #release(session: ort.InferenceSession): Promise<void> {
+    if (this.#sessions.delete(session)) await session.release()
+  }
+
+  async #open(model: Uint8Array, kept: readonly string[]): Promise<ort.InferenceSession> {
+    try {
+      const session = await ort.InferenceSession.create(model, {
+        executionProviders: [this.#provider],
+        enableMemPattern: false,
+        graphOptimizationLevel: 'disabled',
+        intraOpNumThreads: this.#threads,
+        // Ops that a provider lacks run on the processor and are told as warnings, each time.
+        logSeverityLevel: 3,
+        ...(this.#provider === 'webgpu' && {
+          preferredOutputLocation: Object.fromEntries(kept.map((name) => [name, 'gpu-buffer' as const])),
+        }),
+      })
+      this.#sessions.add(session)
+      return session
+    } catch (cause) {
+      throw new MuninnError('UNAVAILABLE', whyNot(this.#provider, cause instanceof Error ? cause.message : String(cause)), {
+        cause,
+      })
+    }
+  }
+}
+
+export const tensorOf = ({ type, shape, data }: Feed): ort.Tensor => new ort.Tensor(type, data as Float32Array, shape)
+
+/** What is wrong and what helps. */
+function whyNot(provider: Provider, words: string): string {
+  const first = words.split('\n')[0]!.slice(0, 300)
+  if (provider === 'webgpu' && /adapter|vulkan|Dawn/i.test(words))
+    return `WebGPU found no graphics card here; on Linux it needs libvulkan.so.1 and the card's Vulkan driver (${first})`
+  if (provider === 'cuda' && /providers_cuda|providers_shared|not (been )?(enabled|found|available)|cuda|cudnn/i.test(words))
+    return `CUDA does not work here. onnxruntime's CUDA libraries are not in the default install: ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node (Linux, x86-64) fetches them; CUDA 12 and cuDNN 9 must be on the library path (${first})`
+  return `onnxruntime's ${provider} provider does not take the training step: ${first}`
+}
+
+function identity(): Uint8Array {
+  const g = new GraphBuilder('read')
+  g.output(g.input('x', 'float32', [1]), 'y')
+  g.graph.inputs[0] = { name: 'x', type: 'float32', shape: ['n'] }
+  g.graph.outputs[0] = { name: 'y', type: 'float32', shape: ['n'] }
+  return writeOnnx(g.graph)
+}

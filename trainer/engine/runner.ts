@@ -1,0 +1,18 @@
+/** What the training loop needs of whatever takes its steps: the processor's threads, or a device in a process of its own. */
+import type { Feeds } from './step-worker.ts'
+
+export interface StepResult {
+  readonly losses: Readonly<Record<string, number>>
+  /** L2 norm of the gradient; not finite when the step was skipped. */
+  readonly norm: number
+  readonly skipped: boolean
+}
+
+export interface Runner {
+  start(): Promise<void>
+  /** One update from some micro-batches of the graph's batch size, whose gradients are averaged. */
+  run(batches: readonly Feeds[], rates: { rate: number; averageDecay: number }): Promise<StepResult>
+  /** Brings the state that the runner was made with up to date: on a device of its own the vectors stay there between the steps. */
+  sync(): Promise<void>
+  stop(): Promise<void>
+}
