@@ -1,4 +1,4 @@
-/** Augmentation: mosaic (YOLOv4, Bochkovskiy et al. 2020), scale, place, mirror, and colour; pure, from one random source. */
+/** Augmentation: mosaic (YOLOv4, Bochkovskiy et al. 2020), mixup, scale, place, mirror, and colour; pure, from one random source. */
 import { area, type Box, clip, letterboxScale } from '../../protocol/boxes.ts'
 import { type Picture, padding, resizeInto } from '../../protocol/letterbox.ts'
 import type { Random } from '../detector/random.ts'
@@ -13,6 +13,17 @@ export interface Input {
   readonly width: number
   readonly height: number
 }
+
+/** Shares of pictures and strengths of changes, as a recipe has them. */
+export interface Augmentation {
+  readonly mosaic: number
+  readonly mixup: number
+  readonly copyPaste: number
+  readonly plain: number
+  readonly scale: number
+  readonly colour: number
+}
+type Strength = Pick<Augmentation, 'scale' | 'colour'>
 
 /** A box of which less is left by a cut is no longer that object. */
 const leastVisible = 0.3
@@ -59,10 +70,13 @@ export function plain(sample: Labelled, input: Input): Labelled {
   return { picture: canvas, labels }
 }
 
-/** One picture: scaled by 0.6 to 1.5, moved, mirrored half of the time, in other light. */
-export function single(sample: Labelled, input: Input, random: Random): Labelled {
+/** A factor between `low` and `high` at strength 1, nearer to 1 (or farther from it) at others. */
+const factor = (low: number, high: number, strength: number, random: Random): number => random.between(low, high) ** strength
+
+/** One picture: scaled by 0.6 to 1.5 at strength 1, moved, mirrored half of the time, in other light. */
+export function single(sample: Labelled, input: Input, strength: Strength, random: Random): Labelled {
   const canvas = blank(input)
-  const scale = letterboxScale(sample.picture, input) * random.between(0.6, 1.5)
+  const scale = letterboxScale(sample.picture, input) * factor(0.6, 1.5, strength.scale, random)
   const spare = (size: number, room: number) => Math.round((room - size * scale) * random.uniform())
   const place = {
     x: spare(sample.picture.width, input.width),
@@ -71,12 +85,17 @@ export function single(sample: Labelled, input: Input, random: Random): Labelled
     mirrored: random.uniform() < 0.5,
   }
   const labels = draw(canvas, sample, place, [0, 0, input.width, input.height])
-  recolour(canvas, random)
+  recolour(canvas, strength.colour, random)
   return { picture: canvas, labels }
 }
 
 /** Four pictures around a random centre. */
-export function mosaic(samples: readonly [Labelled, Labelled, Labelled, Labelled], input: Input, random: Random): Labelled {
+export function mosaic(
+  samples: readonly [Labelled, Labelled, Labelled, Labelled],
+  input: Input,
+  strength: Strength,
+  random: Random,
+): Labelled {
   const canvas = blank(input)
   const [cx, cy] = [Math.round(input.width * random.between(0.3, 0.7)), Math.round(input.height * random.between(0.3, 0.7))]
   const windows: Box[] = [
@@ -87,7 +106,7 @@ export function mosaic(samples: readonly [Labelled, Labelled, Labelled, Labelled
   ]
   const labels = samples.flatMap((sample, i) => {
     const window = windows[i]!
-    const scale = letterboxScale(sample.picture, input) * random.between(0.5, 1.2)
+    const scale = letterboxScale(sample.picture, input) * factor(0.5, 1.2, strength.scale, random)
     const [width, height] = [sample.picture.width * scale, sample.picture.height * scale]
     const within = (low: number, high: number, size: number) => Math.round(low + (high - low - size) * random.uniform())
     const place = {
@@ -98,16 +117,23 @@ export function mosaic(samples: readonly [Labelled, Labelled, Labelled, Labelled
     }
     return draw(canvas, sample, place, window)
   })
-  recolour(canvas, random)
+  recolour(canvas, strength.colour, random)
   return { picture: canvas, labels }
 }
 
+/** Two pictures of one size seen through each other, half and half, with the boxes of both (as YOLOX does it). */
+export function mixed(a: Labelled, b: Labelled): Labelled {
+  const data = a.picture.data.map((value, i) => (value + b.picture.data[i]! + 1) >> 1)
+  return { picture: { ...a.picture, data }, labels: [...a.labels, ...b.labels] }
+}
+
 /** Other light: saturation, contrast, brightness and a slight colour cast, in one pass. */
-function recolour({ data }: Picture, random: Random): void {
-  const saturation = random.between(0.5, 1.5)
-  const contrast = random.between(0.7, 1.3)
-  const brightness = random.between(-30, 30)
-  const cast = [random.between(0.92, 1.08), random.between(0.92, 1.08), random.between(0.92, 1.08)]
+function recolour({ data }: Picture, strength: number, random: Random): void {
+  const around = (value: number, spread: number) => value + random.between(-spread, spread) * strength
+  const saturation = around(1, 0.5)
+  const contrast = around(1, 0.3)
+  const brightness = around(0, 30)
+  const cast = [around(1, 0.08), around(1, 0.08), around(1, 0.08)]
   for (let i = 0; i < data.length; i += 3) {
     // Luma of ITU-R BT.601.
     const luma = 0.299 * data[i]! + 0.587 * data[i + 1]! + 0.114 * data[i + 2]!

@@ -6,12 +6,16 @@ import { cellsOf } from '../detector/cells.ts'
 import { Random } from '../detector/random.ts'
 import { targetsOf } from '../detector/targets.ts'
 import type { Feeds } from '../engine/step-worker.ts'
-import { type Labelled, mosaic, plain, single } from './augment.ts'
+import { type Augmentation, type Labelled, mixed, mosaic, plain, single } from './augment.ts'
+import { pasted } from './paste.ts'
 import { decodePicture } from './picture.ts'
 import type { LabelledSample } from './sample.ts'
+import { epochOrder } from './sampling.ts'
 
 export interface LoaderSetup {
   readonly samples: readonly LabelledSample[]
+  /** How often each comes in an epoch, on average; their sum is their number. */
+  readonly shares: readonly number[]
   readonly width: number
   readonly height: number
   readonly strides: readonly number[]
@@ -27,8 +31,8 @@ export interface LoaderSetup {
 
 export interface BatchRequest {
   readonly step: number
-  /** Share of mosaics; the last part of a training goes without. */
-  readonly mosaicShare: number
+  /** The last part of a training goes with less. */
+  readonly augmentation: Augmentation
 }
 export type BatchAnswer =
   | { readonly step: number; readonly batches: readonly Feeds[] }
@@ -68,18 +72,37 @@ async function load(index: number): Promise<Labelled> {
   return made
 }
 
-/** The order of an epoch; every picture once. */
+/** The order of an epoch; every picture as often as its share says. */
 const orders = new Map<number, number[]>()
 function orderOf(epoch: number): number[] {
   const known = orders.get(epoch)
   if (known) return known
   orders.clear()
-  const order = new Random(seed * 1000003 + epoch).shuffle([...samples.keys()])
+  const order = epochOrder(setup.shares, seed * 1000003 + epoch)
   orders.set(epoch, order)
   return order
 }
 
-async function make({ step, mosaicShare }: BatchRequest): Promise<Feeds[]> {
+/** One picture of a batch, augmented. */
+async function augmented(first: Labelled, augmentation: Augmentation, random: Random): Promise<Labelled> {
+  const input = { width, height }
+  const other = () => load(random.integer(samples.length))
+  const chance = random.uniform()
+  // A share stays as it will be evaluated: the model must also know its camera as it is.
+  if (chance >= 1 - augmentation.plain) return plain(first, input)
+  let made =
+    chance < augmentation.mosaic
+      ? mosaic([first, await other(), await other(), await other()], input, augmentation, random)
+      : single(first, input, augmentation, random)
+  // No chance is drawn for what the recipe leaves out, so that one recipe's pictures do not depend on the others' options.
+  if (augmentation.copyPaste > 0 && random.uniform() < augmentation.copyPaste)
+    made = pasted(made, single(await other(), input, augmentation, random), random)
+  if (augmentation.mixup > 0 && chance < augmentation.mosaic * augmentation.mixup)
+    made = mixed(made, single(await other(), input, augmentation, random))
+  return made
+}
+
+async function make({ step, augmentation }: BatchRequest): Promise<Feeds[]> {
   const random = new Random(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(step + 1, 0x85ebca6b))
   const batches: Feeds[] = []
   for (let part = 0; part < parts; part++) {
@@ -88,15 +111,7 @@ async function make({ step, mosaicShare }: BatchRequest): Promise<Feeds[]> {
     for (let i = 0; i < batch; i++) {
       const at = (step * parts + part) * batch + i
       const first = await load(orderOf(Math.floor(at / samples.length))[at % samples.length]!)
-      const other = () => load(random.integer(samples.length))
-      const chance = random.uniform()
-      // A share stays as it will be evaluated: the model must also know its camera as it is.
-      const made =
-        chance < mosaicShare
-          ? mosaic([first, await other(), await other(), await other()], { width, height }, random)
-          : chance < 0.85
-            ? single(first, { width, height }, random)
-            : plain(first, { width, height })
+      const made = await augmented(first, augmentation, random)
       pictures.set(made.picture.data, i * width * height * 3)
       labels.push(made.labels)
     }

@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Feeds } from '../engine/step-worker.ts'
+import type { Augmentation } from './augment.ts'
 import type { BatchAnswer, BatchRequest, LoaderSetup } from './loader-worker.ts'
 
 /** Steps whose batches are made before they are asked for. */
@@ -9,12 +10,12 @@ const ahead = 3
 
 export class Loader {
   readonly #worker: Worker
-  readonly #mosaicShare: (step: number) => number
+  readonly #augmentation: (step: number) => Augmentation
   readonly #made = new Map<number, Promise<readonly Feeds[]>>()
   readonly #waiting = new Map<number, { resolve(batches: readonly Feeds[]): void; reject(error: Error): void }>()
 
-  constructor({ setup, mosaicShare }: { setup: LoaderSetup; mosaicShare: (step: number) => number }) {
-    this.#mosaicShare = mosaicShare
+  constructor({ setup, augmentation }: { setup: LoaderSetup; augmentation: (step: number) => Augmentation }) {
+    this.#augmentation = augmentation
     this.#worker = new Worker(new URL('./loader-worker.js', import.meta.url), { workerData: setup })
     this.#worker.on('message', (answer: BatchAnswer) => {
       const waiting = this.#waiting.get(answer.step)
@@ -40,7 +41,7 @@ export class Loader {
     // A failure is told to whoever asks for this step; nobody may ever ask for those made ahead.
     made.catch(() => {})
     this.#made.set(step, made)
-    this.#worker.postMessage({ step, mosaicShare: this.#mosaicShare(step) } satisfies BatchRequest)
+    this.#worker.postMessage({ step, augmentation: this.#augmentation(step) } satisfies BatchRequest)
   }
 
   async stop(): Promise<void> {

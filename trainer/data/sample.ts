@@ -6,4 +6,6 @@ export interface LabelledSample {
   readonly path: string
   /** Boxes in pixels of the picture, labels as indices of the run's classes. */
   readonly labels: readonly Label[]
+  /** An earlier training has learnt from it: `replay` says how often it comes again. */
+  readonly old?: boolean
 }

@@ -13,11 +13,6 @@ export function averageDecayAt(step: number): number {
   return Math.min(0.998, (1 + step) / (10 + step))
 }
 
-/** Mosaics for the first 80 %; the end is trained on pictures as they are (YOLOX closes its augmentation so). */
-export function mosaicShareAt(step: number, steps: number): number {
-  return step < steps * 0.8 ? 0.5 : 0
-}
-
 /** Epochs from the number of pictures when nobody chose: few pictures are seen more often. */
 export function epochsFor(pictures: number): number {
   return Math.round(Math.min(150, Math.max(12, 1500 / Math.sqrt(Math.max(1, pictures)))))

@@ -4,6 +4,7 @@ import { cpus } from 'node:os'
 import { MuninnError } from '../../protocol/errors.ts'
 import { Loader } from '../data/loader.ts'
 import type { LabelledSample } from '../data/sample.ts'
+import { sharesOf } from '../data/sampling.ts'
 import { coreOf, withClasses, withInput } from '../detector/core.ts'
 import { deployed } from '../detector/deploy.ts'
 import { headOf } from '../detector/heads/table.ts'
@@ -19,7 +20,8 @@ import { floatTensor, type Graph } from '../onnx/graph.ts'
 import { readOnnx } from '../onnx/read.ts'
 import { writeOnnx } from '../onnx/write.ts'
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts'
-import { averageDecayAt, epochsFor, mosaicShareAt, rateAt } from './schedule.ts'
+import { augmentationAt, defaultRecipe, type Recipe } from './recipe.ts'
+import { averageDecayAt, epochsFor, rateAt } from './schedule.ts'
 
 export interface TrainingProgress {
   readonly step: number
@@ -40,6 +42,8 @@ export interface TrainOptions {
   /** Side of the square input in pixels; ignored for a base whose size is fixed by others' nodes. */
   readonly inputSize: number
   readonly epochs?: number | null
+  /** Updates, whatever the epochs: a budget that no machine's speed changes. */
+  readonly steps?: number | null
   /** Upper bound of the training itself. */
   readonly minutes?: number
   readonly rate?: number | null
@@ -47,6 +51,8 @@ export interface TrainOptions {
   readonly batch?: number
   readonly seed?: number
   readonly workers?: number
+  /** What is not as by default. */
+  readonly recipe?: Partial<Recipe>
   readonly onProgress?: (progress: TrainingProgress) => void
   /** Called with words for people: what was decided and why. */
   readonly onLog?: (words: string) => void
@@ -152,12 +158,14 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     parameters: trainable(start.core),
     dialect,
   })
+  const recipe: Recipe = { ...defaultRecipe, ...options.recipe }
   const peak = options.rate ?? (options.base ? 7e-4 : 2e-3)
-  const fingerprint = fingerprintOf(options, { micro, parts, peak })
+  const fingerprint = fingerprintOf(options, { micro, parts, peak, recipe })
   const resumed = resumeFrom(options.resume, fingerprint, onLog)
   const state = resumed?.state ?? initialState(pack(start.core, step.parameters), pack(start.core, step.statistics))
   const perStep = micro * parts
-  const wanted = Math.max(30, Math.ceil(((options.epochs ?? epochsFor(samples.length)) * samples.length) / perStep))
+  const wanted =
+    options.steps ?? Math.max(30, Math.ceil(((options.epochs ?? epochsFor(samples.length)) * samples.length) / perStep))
   let steps = resumed?.steps ?? wanted
   const heads = new Set(specification.classifiers.flatMap(({ weight, bias }) => [weight, bias]))
   const runner = new StepRunner({
@@ -171,6 +179,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   })
   const setup = {
     samples,
+    shares: sharesOf(samples, recipe),
     width,
     height,
     strides: specification.strides,
@@ -182,7 +191,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     seed,
     cacheBytes: 1.5e9,
   }
-  const loader = new Loader({ setup, mosaicShare: (at) => mosaicShareAt(at, steps) })
+  const loader = new Loader({ setup, augmentation: (at) => augmentationAt(recipe, at, steps) })
   let begun = performance.now()
   const before = (resumed?.trainedSeconds ?? 0) * 1000
   const elapsed = () => before + performance.now() - begun
@@ -233,10 +242,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 }
 
 /** Digest of everything that a resume must find unchanged. */
-function fingerprintOf({ base, classes, samples, inputSize, epochs, seed }: TrainOptions, plan: object): string {
+function fingerprintOf({ base, classes, samples, inputSize, epochs, steps, seed }: TrainOptions, plan: object): string {
   const digest = createHash('sha256')
   if (base) digest.update(base)
-  digest.update(JSON.stringify({ classes, inputSize, epochs, seed, plan, samples: samples.map(({ labels }) => labels) }))
+  digest.update(JSON.stringify({ classes, inputSize, epochs, steps, seed, plan, samples: samples.map(({ labels }) => labels) }))
   return digest.digest('hex')
 }
 

@@ -1,0 +1,86 @@
+/** One cell of the few-labels benchmark (a data set, a number of labels, a seed, a variant): trained, measured, and kept as a JSON line and a file of detections. */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { appendFile, mkdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Static, Type } from 'typebox'
+import { parse, parseJson } from '../../protocol/parse.ts'
+import type { EvaluatedPicture } from '../../trainer/evaluation/coco.ts'
+import { precisionOf, score } from '../../trainer/evaluation/compare.ts'
+import { measureModel } from '../../trainer/evaluation/measure.ts'
+import { writeAside } from '../../trainer/files/write-aside.ts'
+import { train } from '../../trainer/loop/train.ts'
+import { drawLabels, type FewLabelsSet } from './few-labels-data.ts'
+import type { Variant } from './few-labels-variants.ts'
+
+export const Cell = Type.Object({
+  dataset: Type.String(),
+  labels: Type.Integer(),
+  seed: Type.Integer(),
+  variant: Type.String(),
+  /** Start, size and steps: cells of other settings are not compared. */
+  setting: Type.String(),
+  mAP50: Type.Number(),
+  'mAP50-95': Type.Number(),
+  steps: Type.Integer(),
+  seconds: Type.Number(),
+  model: Type.String(),
+})
+export type Cell = Static<typeof Cell>
+
+const Place = Type.Object({
+  box: Type.Tuple([Type.Number(), Type.Number(), Type.Number(), Type.Number()]),
+  label: Type.Integer(),
+})
+const Pictures = Type.Array(
+  Type.Object({
+    truths: Type.Array(Type.Intersect([Place, Type.Object({ ignore: Type.Optional(Type.Boolean()) })])),
+    predictions: Type.Array(Type.Intersect([Place, Type.Object({ score: Type.Number() })])),
+  }),
+)
+
+type Key = Pick<Cell, 'dataset' | 'labels' | 'seed' | 'variant' | 'setting'>
+const fields = ['dataset', 'labels', 'seed', 'variant', 'setting'] as const
+export const sameCell = (a: Key, b: Key): boolean => fields.every((field) => a[field] === b[field])
+const fileOf = (out: string, key: Key) => join(out, 'cells', `${fields.map((field) => key[field]).join('_')}.json`)
+
+/** Cells that earlier runs left in the folder. */
+export async function readCells(out: string): Promise<Cell[]> {
+  const path = join(out, 'cells.jsonl')
+  if (!existsSync(path)) return []
+  // A run that was cut off may have left half a line; its cell is run again.
+  const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line.endsWith('}'))
+  return lines.map((line, i) => parseJson(Cell, line, `${path} line ${i + 1}`))
+}
+
+export async function readPictures(out: string, key: Key): Promise<EvaluatedPicture[]> {
+  const path = fileOf(out, key)
+  return parse(Pictures, JSON.parse(await readFile(path, 'utf8')), path)
+}
+
+export async function runCell(options: {
+  key: Key
+  set: FewLabelsSet
+  variant: Variant
+  base: Uint8Array | null
+  size: number
+  steps: number
+  out: string
+}): Promise<Cell> {
+  const { key, set, variant, base, size, steps, out } = options
+  const { classes, pool, heldOut } = set
+  const samples = drawLabels(pool, key.labels, key.seed)
+  const result = await train({ base, classes, samples, inputSize: size, steps, seed: key.seed, ...variant.options })
+  const { pictures } = await measureModel(result.model, { samples: heldOut, classes })
+  const cell: Cell = {
+    ...key,
+    ...precisionOf(score(pictures, classes.length)),
+    steps: result.steps,
+    seconds: Math.round(result.seconds * 10) / 10,
+    model: createHash('sha256').update(result.model).digest('hex').slice(0, 12),
+  }
+  await mkdir(join(out, 'cells'), { recursive: true })
+  await writeAside(fileOf(out, key), JSON.stringify(pictures))
+  await appendFile(join(out, 'cells.jsonl'), `\n${JSON.stringify(cell)}`)
+  return cell
+}

@@ -1,0 +1,25 @@
+/** What is compared: each variant differs from `base` (the trainer's defaults) by what it names. */
+import type { TrainOptions } from '../../trainer/loop/train.ts'
+
+export interface Variant {
+  readonly words: string
+  readonly options: Pick<TrainOptions, 'recipe' | 'rate'>
+}
+
+export const variants: Readonly<Record<string, Variant>> = {
+  base: { words: 'the defaults', options: {} },
+  bare: {
+    words: 'no augmentation at all',
+    options: { recipe: { mosaic: 0, mixup: 0, copyPaste: 0, plain: 1 } },
+  },
+  'no-mosaic': { words: 'no mosaic', options: { recipe: { mosaic: 0 } } },
+  'more-mosaic': { words: 'mosaic for 4 of 5 pictures', options: { recipe: { mosaic: 0.8 } } },
+  mixup: { words: 'half of the mosaics mixed with another picture', options: { recipe: { mixup: 0.5 } } },
+  'copy-paste': { words: 'objects pasted into half of the pictures', options: { recipe: { copyPaste: 0.5 } } },
+  repeat: { words: 'rare classes (below 0.3 of the pictures) repeated', options: { recipe: { repeatBelow: 0.3 } } },
+  mild: { words: 'half of the change in size and light', options: { recipe: { scale: 0.5, colour: 0.5 } } },
+  'early-close': { words: 'the last 0.4 without mosaic', options: { recipe: { closing: 0.4 } } },
+  'rate-2': { words: 'twice the learning rate', options: { rate: 1.4e-3 } },
+  'rate-4': { words: 'four times the learning rate', options: { rate: 2.8e-3 } },
+  'rate-half': { words: 'half of the learning rate', options: { rate: 3.5e-4 } },
+}
