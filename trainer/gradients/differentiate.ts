@@ -27,7 +27,7 @@ export function replay(
     const { y, saved: statistics } = emitBatchNormalization(g, node, inputs, dialect)
     outputs = [y]
     saved = statistics
-  } else outputs = g.append({ ...node, inputs: inputs.map((each) => each?.name ?? '') })
+  } else outputs = g.appendFolded({ ...node, inputs: inputs.map((each) => each?.name ?? '') })
   for (const [i, name] of node.outputs.entries()) values.set(name, outputs[i]!)
   return { node, inputs, outputs, saved }
 }

@@ -1,4 +1,5 @@
 /** Builds an ONNX graph op by op with shapes inferred as it goes, so that a wrong shape is told where it is made. */
+import { evaluate } from '../onnx/evaluate.ts'
 import {
   type Attribute,
   type DataType,
@@ -34,6 +35,8 @@ export class GraphBuilder {
   readonly #values = new Map<string, Value>()
   readonly #nodeNames = new Set<string>()
   readonly #shared = new Map<string, Value>()
+  /** Results of nodes that follow from shapes and constants alone. */
+  readonly #known = new Map<string, TensorData>()
   readonly #prefix: string
   #counter = 0
 
@@ -119,7 +122,7 @@ export class GraphBuilder {
 
   /** The tensor behind a value when it is known before the run. */
   constantOf(name: string): TensorData | undefined {
-    return this.graph.initializers.get(name)
+    return this.graph.initializers.get(name) ?? this.#known.get(name)
   }
 
   // ---- nodes
@@ -128,10 +131,23 @@ export class GraphBuilder {
   append(node: Node): Value[] {
     if (node.op === 'Constant' && node.domain === '') return [this.initializer(node.outputs[0]!, constantValue(node))]
     const inputs = node.inputs.map((name) => (name === '' ? null : this.value(name)))
-    const shapes = inferOutputs({ node, inputs, constant: (index) => this.constantOf(node.inputs[index] ?? '') })
+    const constant = (index: number) => this.constantOf(node.inputs[index] ?? '')
+    const [first, ...more] = inferOutputs({ node, inputs, constant })
+    const known = evaluate({ node, shapes: inputs, constant, out: first! })
+    if (known) this.#known.set(node.outputs[0]!, known)
     this.graph.nodes.push(node)
     this.#nodeNames.add(node.name)
-    return node.outputs.map((name, i) => this.#keep({ ...shapes[i]!, name }))
+    const shapes = [known ?? first!, ...more]
+    return node.outputs.map((name, i) => this.#keep({ name, type: shapes[i]!.type, shape: shapes[i]!.shape }))
+  }
+
+  /** Adds a node, or where its value is known in advance, that value as an initialiser. */
+  appendFolded(node: Node): Value[] {
+    const values = this.append(node)
+    const known = values.length === 1 ? this.#known.get(values[0]!.name) : undefined
+    if (!known) return values
+    this.graph.nodes.pop()
+    return [this.initializer(values[0]!.name, known)]
   }
 
   /** Adds a node; null stands for an optional input that is left out. */

@@ -13,6 +13,14 @@ const codes: Readonly<Record<Exclude<DataType, 'other'>, number>> = {
   float64: 11,
 }
 
+/** Every TensorProto.DataType by its code, for messages. */
+const names =
+  'undefined float32 uint8 int8 uint16 int16 int32 int64 string bool float16 float64 uint32 uint64 complex64 complex128 bfloat16 float8e4m3fn float8e4m3fnuz float8e5m2 float8e5m2fnuz uint4 int4 float4e2m1 float8e8m0 uint2 int2'.split(
+    ' ',
+  )
+
+export const nameOfCode = (code: number): string => names[code] ?? `type ${code}`
+
 const types = new Map<number, DataType>(Object.entries(codes).map(([type, code]) => [code, type as DataType]))
 
 export const typeOfCode = (code: number): DataType => types.get(code) ?? 'other'

@@ -54,3 +54,8 @@ export function broadcast(a: readonly number[], b: readonly number[]): number[] 
 
 /** Elements of a shape; -1 where a size is unknown. */
 export const countOf = (shape: readonly number[]): number => (shape.includes(-1) ? -1 : elementCount(shape))
+
+/** The sizes that Shape gives; from `start` to `end` since opset 15. */
+export function shapeSlice({ start, end }: Node['attributes'], shape: readonly number[]): readonly number[] {
+  return shape.slice(intOf(start, 0), typeof end === 'number' ? end : undefined)
+}

@@ -71,6 +71,8 @@ export const root = protobuf.Root.fromJSON({
           input: ['ValueInfo', 11, 'repeated'],
           output: ['ValueInfo', 12, 'repeated'],
           valueInfo: ['ValueInfo', 13, 'repeated'],
+          // Not taken apart: only to tell that there are some.
+          sparseInitializer: ['bytes', 15, 'repeated'],
         }),
         Model: message({
           irVersion: ['int64', 1],
@@ -79,6 +81,7 @@ export const root = protobuf.Root.fromJSON({
           graph: ['Graph', 7],
           opsetImport: ['OperatorSetId', 8, 'repeated'],
           metadataProps: ['StringStringEntry', 14, 'repeated'],
+          functions: ['bytes', 25, 'repeated'],
         }),
       },
     },
@@ -86,3 +89,4 @@ export const root = protobuf.Root.fromJSON({
 })
 
 export const Model = root.lookupType('onnx.Model')
+export const Tensor = root.lookupType('onnx.Tensor')

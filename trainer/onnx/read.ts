@@ -1,9 +1,9 @@
 /** Reads an ONNX file into a Graph, or refuses it with a clear error. */
 import { readFile } from 'node:fs/promises'
 import { MuninnError } from '../../protocol/errors.ts'
-import { allocate, typeOfCode } from './data-types.ts'
+import { allocate, nameOfCode, typeOfCode } from './data-types.ts'
 import { type Attribute, elementCount, type Graph, type Node, type TensorData, type ValueInfo } from './graph.ts'
-import { Model } from './proto.ts'
+import { Model, Tensor } from './proto.ts'
 
 /** Larger files are refused before they are read: no detector for an edge device is near it. */
 export const maxModelBytes = 512 * 1024 * 1024
@@ -14,10 +14,11 @@ const bad = (words: string, cause?: unknown) => new MuninnError('BAD_MODEL', `ON
 const list = (value: unknown): Raw[] => (Array.isArray(value) ? value : [])
 const text = (value: unknown): string => (typeof value === 'string' ? value : '')
 const bytes = (value: unknown): Uint8Array => (value instanceof Uint8Array ? value : new Uint8Array(0))
+/** int64 as a number. Exporters write the largest int64 for "to the end" (Slice): it stays the largest there is. */
 const integer = (value: unknown): number => {
   const number = Number(value ?? 0)
-  if (!Number.isSafeInteger(number)) throw bad(`the number ${String(value)} is out of range`)
-  return number
+  if (!Number.isInteger(number)) throw bad(`${String(value)} is no whole number`)
+  return Math.min(Math.max(number, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)
 }
 const decoder = new TextDecoder()
 
@@ -34,36 +35,55 @@ export async function readOnnxFile(path: string): Promise<Graph> {
   return readOnnx(file)
 }
 
-/** @throws MuninnError BAD_MODEL, TOO_LARGE */
-export function readOnnx(file: Uint8Array): Graph {
+/** The file as protobuf has it, 64-bit numbers as text. @throws MuninnError BAD_MODEL, TOO_LARGE */
+export function decodeModel(file: Uint8Array): Raw {
   if (file.length > maxModelBytes)
     throw new MuninnError('TOO_LARGE', `the ONNX file has ${file.length} bytes, at most ${maxModelBytes} are taken`)
   let model: Raw
   try {
-    model = Model.toObject(Model.decode(file), { longs: Number, arrays: true }) as Raw
+    model = Model.toObject(Model.decode(file), { longs: String, arrays: true }) as Raw
   } catch (cause) {
     throw bad('the file is damaged or is not ONNX at all', cause)
   }
-  const raw = model.graph as Raw | undefined
-  if (!raw || list(raw.node).length === 0) throw bad('the file has no graph')
+  if (list((model.graph as Raw | undefined)?.node).length === 0) throw bad('the file has no graph')
+  return model
+}
+
+/** @throws MuninnError BAD_MODEL, TOO_LARGE */
+export const readOnnx = (file: Uint8Array): Graph => graphOf(decodeModel(file))
+
+/** The graph of a decoded file. @throws MuninnError BAD_MODEL naming the node or tensor that is not supported */
+export function graphOf(model: Raw): Graph {
+  const raw = (model.graph ?? {}) as Raw
   const opsets = Object.fromEntries(
     list(model.opsetImport).map(({ domain, version }) => [text(domain) === 'ai.onnx' ? '' : text(domain), integer(version)]),
   )
+  if (list(raw.sparseInitializer).length > 0) throw bad('the file has sparse tensors; save it with dense ones')
+  const nodes = list(raw.node).map(readNode)
+  if (list(model.functions).length > 0 && nodes.some(({ domain }) => domain !== '' && !(domain in opsets)))
+    throw bad('the file has functions of its own; inline them (onnx.inliner.inline_local_functions)')
   const initializers = new Map(list(raw.initializer).map((each) => [text(each.name), readTensor(each)]))
-  const graph: Graph = {
+  return {
     name: text(raw.name),
     // Before IR version 4, initialisers had to be listed as inputs, too.
     inputs: list(raw.input)
       .map(readValue)
       .filter(({ name }) => !initializers.has(name)),
     outputs: list(raw.output).map(readValue),
-    nodes: list(raw.node).map(readNode),
+    nodes: sorted(nodes, new Set([...list(raw.input).map(({ name }) => text(name)), ...initializers.keys()]), list(raw.output)),
     initializers,
     opsets: { '': 1, ...opsets },
     metadata: Object.fromEntries(list(model.metadataProps).map(({ key, value }) => [text(key), text(value)])),
   }
-  checkOrder(graph)
-  return graph
+}
+
+/** A tensor in a file of its own (TensorProto). @throws MuninnError BAD_MODEL */
+export function readOnnxTensor(file: Uint8Array): TensorData {
+  try {
+    return readTensor(Tensor.toObject(Tensor.decode(file), { longs: String, arrays: true }) as Raw)
+  } catch (cause) {
+    throw cause instanceof MuninnError ? cause : bad('the file holds no tensor', cause)
+  }
 }
 
 function readValue(raw: Raw): ValueInfo {
@@ -80,18 +100,19 @@ function readValue(raw: Raw): ValueInfo {
 
 function readNode(raw: Raw): Node {
   const domain = text(raw.domain)
+  const name = text(raw.name) || text(raw.opType)
   return {
     op: text(raw.opType),
     domain: domain === 'ai.onnx' ? '' : domain,
     name: text(raw.name),
     inputs: Array.isArray(raw.input) ? raw.input.map(text) : [],
     outputs: Array.isArray(raw.output) ? raw.output.map(text) : [],
-    attributes: Object.fromEntries(list(raw.attribute).map((each) => [text(each.name), readAttribute(each)])),
+    attributes: Object.fromEntries(list(raw.attribute).map((each) => [text(each.name), readAttribute(each, name)])),
   }
 }
 
 /** AttributeProto.AttributeType: 1 FLOAT, 2 INT, 3 STRING, 4 TENSOR, 6 FLOATS, 7 INTS, 8 STRINGS; 5 and up are graphs and rarities. */
-function readAttribute(raw: Raw): Attribute {
+function readAttribute(raw: Raw, node: string): Attribute {
   switch (integer(raw.type)) {
     case 1:
       return { float: Number(raw.f ?? 0) }
@@ -108,45 +129,79 @@ function readAttribute(raw: Raw): Attribute {
     case 8:
       return { strings: list(raw.strings).map((each) => decoder.decode(bytes(each))) }
     default:
-      throw bad(`attribute ${text(raw.name)} is a subgraph or of an unknown kind; models with control flow are not taken`)
+      throw bad(
+        `attribute ${text(raw.name)} of node ${node} is a subgraph or of an unknown kind; models with control flow are not taken`,
+      )
   }
 }
 
 function readTensor(raw: Raw): TensorData {
   const name = text(raw.name)
   const shape = list(raw.dims).map(integer)
-  const type = typeOfCode(integer(raw.dataType))
+  const code = integer(raw.dataType)
+  const type = typeOfCode(code)
   if (integer(raw.dataLocation) === 1) throw bad(`tensor ${name} lies in another file; save the model as one file`)
   if (type === 'other' || type === 'string')
-    throw bad(`tensor ${name} has the data type ${integer(raw.dataType)}, which is not supported`)
+    throw bad(`tensor ${name} has the data type ${nameOfCode(code)}, which is not supported`)
   const count = elementCount(shape)
   if (shape.some((size) => size < 0) || count > maxModelBytes) throw bad(`tensor ${name} has the shape [${shape.join(', ')}]`)
-  const data = allocate(type, count)
   const packed = bytes(raw.rawData)
-  if (packed.length > 0 || count === 0) {
-    if (packed.length !== data.byteLength)
-      throw bad(`tensor ${name} has ${packed.length} bytes, its shape wants ${data.byteLength}`)
-    new Uint8Array(data.buffer).set(packed)
-    return { type, shape, data }
-  }
   const fields = { float32: raw.floatData, float64: raw.doubleData, int64: raw.int64Data } as Record<string, unknown>
   const values = list(fields[type] ?? raw.int32Data)
-  if (values.length !== count) throw bad(`tensor ${name} has ${values.length} values, its shape wants ${count}`)
-  if (data instanceof BigInt64Array) for (const [i, value] of values.entries()) data[i] = BigInt(String(value))
+  // Before memory is taken: a few bytes can declare any size.
+  if (packed.length === 0 && values.length !== count)
+    throw bad(`tensor ${name} has ${values.length} values, its shape [${shape.join(', ')}] wants ${count}`)
+  if (packed.length > 0 && packed.length !== count * allocate(type, 1).byteLength)
+    throw bad(`tensor ${name} has ${packed.length} bytes, its shape wants ${count * allocate(type, 1).byteLength}`)
+  const data = allocate(type, count)
+  if (packed.length > 0) new Uint8Array(data.buffer).set(packed)
+  else if (data instanceof BigInt64Array) for (const [i, value] of values.entries()) data[i] = BigInt(String(value))
   else for (const [i, value] of values.entries()) data[i] = Number(value)
   return { type, shape, data }
 }
 
-/** Every value must be made before it is used, and once (ONNX IR: graphs are in SSA form, topologically sorted). */
-function checkOrder(graph: Graph): void {
-  const known = new Set(['', ...graph.inputs.map(({ name }) => name), ...graph.initializers.keys()])
-  for (const node of graph.nodes) {
-    for (const input of node.inputs)
-      if (!known.has(input)) throw bad(`node ${node.name || node.op} uses ${input} before it is made`)
+/**
+ * The nodes in an order in which every value is made before it is used, and once (ONNX IR: graphs are in SSA form, topologically
+ * sorted). Not every exporter sorts; what goes round in a circle is refused.
+ */
+function sorted(nodes: readonly Node[], given: ReadonlySet<string>, outputs: readonly Raw[]): Node[] {
+  const makers = new Map<string, Node>()
+  for (const node of nodes)
     for (const output of node.outputs) {
-      if (output !== '' && known.has(output)) throw bad(`${output} is made twice`)
-      known.add(output)
+      if (output === '') continue
+      if (makers.has(output) || given.has(output)) throw bad(`${output} is made twice`)
+      makers.set(output, node)
+    }
+  const order: Node[] = []
+  const state = new Map<Node, 'open' | 'done'>()
+  for (const root of nodes) {
+    // A stack of our own: a graph may be deeper than the call stack.
+    const stack = [root]
+    while (stack.length > 0) {
+      const node = stack.at(-1)!
+      if (state.get(node) === 'done') {
+        stack.pop()
+        continue
+      }
+      if (state.get(node) === 'open') {
+        state.set(node, 'done')
+        order.push(node)
+        stack.pop()
+        continue
+      }
+      state.set(node, 'open')
+      for (const input of node.inputs.toReversed()) {
+        if (input === '' || given.has(input)) continue
+        const maker = makers.get(input)
+        const label = node.name || node.op
+        if (!maker) throw bad(`node ${label} uses ${input} before it is made: nothing makes it`)
+        if (state.get(maker) === 'open')
+          throw bad(`node ${label} uses ${input} before it is made: the graph goes round in a circle`)
+        if (!state.has(maker)) stack.push(maker)
+      }
     }
   }
-  for (const { name } of graph.outputs) if (!known.has(name)) throw bad(`the output ${name} is never made`)
+  for (const { name } of outputs)
+    if (!makers.has(text(name)) && !given.has(text(name))) throw bad(`the output ${text(name)} is never made`)
+  return order
 }

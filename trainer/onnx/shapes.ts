@@ -12,6 +12,7 @@ import {
   numbers,
   type Shaped,
   type ShapeRule,
+  shapeSlice,
   textOf,
 } from './inference.ts'
 import { movementShapes } from './movement-shapes.ts'
@@ -79,13 +80,6 @@ const unary =
   'Abs Acos Acosh Asin Asinh Atan Atanh BitwiseNot Ceil Celu Clip Cos Cosh CumSum Elu Erf Exp Floor Gelu GroupNormalization Hardmax HardSigmoid HardSwish Identity InstanceNormalization LeakyRelu Log LogSoftmax LpNormalization LRN MeanVarianceNormalization Mish Neg Not QuickGelu Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu Trilu'
 const reductions =
   'ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare'
-
-/** The sizes that Shape gives; from `start` to `end` since opset 15. */
-export function shapeSlice(input: Pick<InferenceInput, 'node' | 'inputs'>): readonly number[] {
-  const { shape } = input.inputs[0]!
-  const { start, end } = input.node.attributes
-  return shape.slice(intOf(start, 0), typeof end === 'number' ? end : undefined)
-}
 
 const rules: Readonly<Record<string, ShapeRule>> = {
   ...windowShapes,
@@ -156,7 +150,7 @@ const rules: Readonly<Record<string, ShapeRule>> = {
     return [{ shape: [known ? Math.max(0, Math.ceil((to - from) / step)) : -1], type: start!.type }]
   },
   RMSNormalization: (input) => [first(input)],
-  Shape: (input) => [{ shape: [shapeSlice(input).length], type: 'int64' }],
+  Shape: (input) => [{ shape: [shapeSlice(input.node.attributes, first(input).shape).length], type: 'int64' }],
   Size: () => [{ shape: [], type: 'int64' }],
   TopK: (input) => {
     const { shape, type } = first(input)

@@ -1,6 +1,7 @@
 /** Lifts a graph of opset 9 to 16 to opset 17, so that everything after reading knows one form of each op (ONNX version converter, adapters). */
 import { type Attribute, type Graph, intTensor, type Node, type TensorData } from './graph.ts'
-import { floatOf, intOf, intsOf } from './shapes.ts'
+import { infer } from './infer.ts'
+import { floatOf, intOf, intsOf, type Shaped } from './inference.ts'
 
 const target = 17
 
@@ -14,8 +15,45 @@ export function upgrade(graph: Graph): Graph {
     initializers.set(name, tensor)
     return name
   }
-  const nodes = graph.nodes.map((node) => upgradeNode(node, graph.opsets['']!, constant))
+  const opset = graph.opsets[''] ?? 1
+  const { values } = infer(graph)
+  const nodes = graph.nodes.flatMap((node) =>
+    node.domain === '' && softmaxes.includes(node.op) && opset < 13
+      ? upgradeSoftmax(node, values)
+      : [upgradeNode(node, opset, constant)],
+  )
   return { ...graph, nodes, initializers, opsets: { ...graph.opsets, '': target } }
+}
+
+const softmaxes = ['Softmax', 'LogSoftmax', 'Hardmax']
+
+/** Until opset 13 the default axis was 1, and everything behind the axis was one axis: flattened, and shaped again where that matters. */
+function upgradeSoftmax(node: Node, values: ReadonlyMap<string, Shaped>): Node[] {
+  const axis = intOf(node.attributes.axis, 1)
+  const [x, y] = [node.inputs[0]!, node.outputs[0]!]
+  const rank = values.get(x)?.shape.length
+  if (axis === -1 || axis + 1 === rank) return [{ ...node, attributes: { axis: -1 } }]
+  const make = (op: string, inputs: string[], outputs: string[], attributes: Node['attributes'] = {}): Node => ({
+    op,
+    domain: '',
+    name: `${y}/${op}`,
+    inputs,
+    outputs,
+    attributes,
+  })
+  const [flat, soft, shape] = [`${y}/flat`, `${y}/soft`, `${y}/shape`]
+  return [
+    make('Flatten', [x], [flat], { axis }),
+    { ...node, inputs: [flat], outputs: [soft], attributes: { axis: -1 } },
+    make('Shape', [x], [shape]),
+    make('Reshape', [soft, shape], [y]),
+  ]
+}
+
+/** The scales of an Upsample of opset 7 or 8. */
+function scalesOf({ name, attributes: { scales } }: Node): TensorData {
+  if (typeof scales !== 'object' || !('floats' in scales)) throw new Error(`Upsample ${name} has no scales`)
+  return { type: 'float32', shape: [scales.floats.length], data: Float32Array.from(scales.floats) }
 }
 
 /** Nodes of other domains stay as they are. */
@@ -62,27 +100,39 @@ function upgradeNode(node: Node, opset: number, constant: (tensor: TensorData) =
       }
     case 'Clip': {
       if (opset >= 11) return node
-      const bound = (name: string, fallback: number) =>
-        constant({ type: 'float32', shape: [], data: Float32Array.of(floatOf(attributes[name], fallback)) })
-      return { ...node, inputs: [inputs[0]!, bound('min', -3.4e38), bound('max', 3.4e38)], attributes: {} }
+      const bound = (name: string) =>
+        attributes[name] === undefined
+          ? ''
+          : constant({ type: 'float32', shape: [], data: Float32Array.of(floatOf(attributes[name], 0)) })
+      return { ...node, inputs: [inputs[0]!, bound('min'), bound('max')], attributes: {} }
     }
     case 'Upsample':
     case 'Resize':
       // Before opset 11: (x, scales), asymmetric.
-      if (opset >= 11 || inputs.length !== 2) return node
+      if (opset >= 11) return node
       return {
         ...node,
         op: 'Resize',
-        inputs: [inputs[0]!, '', inputs[1]!],
-        attributes: { ...attributes, coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' },
+        inputs: [inputs[0]!, '', inputs[1] ?? constant(scalesOf(node))],
+        attributes: {
+          ...without('scales'),
+          coordinate_transformation_mode: 'asymmetric',
+          nearest_mode: 'floor',
+        },
       }
     case 'Dropout':
+      // Its mask is of use in training only; a node that asks for it stays.
+      if (node.outputs.length > 1 && node.outputs[1] !== '') return { ...node, attributes: without('ratio') }
       return { ...node, op: 'Identity', inputs: [inputs[0]!], outputs: [node.outputs[0]!], attributes: {} }
     case 'BatchNormalization':
+      if (opset >= 14) return node
       return { ...node, outputs: [node.outputs[0]!], attributes: without('spatial', 'momentum') }
-    case 'Softmax':
-      // Until opset 13 the default axis was 1 and everything behind it was one axis; detectors name their axis.
-      return { ...node, attributes: { ...attributes, axis: intOf(attributes.axis, opset < 13 ? 1 : -1) } }
+    case 'TopK': {
+      const k = attributes.k
+      return typeof k === 'number' ? { ...node, inputs: [inputs[0]!, ints([k])], attributes: without('k') } : node
+    }
+    case 'Scatter':
+      return { ...node, op: 'ScatterElements' }
     default:
       return node
   }
