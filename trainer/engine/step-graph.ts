@@ -46,6 +46,13 @@ function layout(graph: Graph, names: readonly string[]): Slot[] {
 
 export const total = (slots: readonly Slot[]): number => slots.reduce((sum, { size }) => sum + size, 0)
 
+/** The initialisers of a graph as one flat vector. */
+export function packed(graph: Graph, slots: readonly Slot[]): Float32Array {
+  const flat = new Float32Array(total(slots))
+  for (const { name, offset } of slots) flat.set(graph.initializers.get(name)!.data as Float32Array, offset)
+  return flat
+}
+
 /** The BatchNormalizations whose scale is trained use the batch's statistics; the running ones are kept for them. */
 function statisticsOf(graph: Graph, trained: ReadonlySet<string>): string[] {
   return graph.nodes.flatMap(({ op, inputs }) =>

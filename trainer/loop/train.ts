@@ -13,7 +13,7 @@ import { plainNetwork } from '../detector/network.ts'
 import { Random } from '../detector/random.ts'
 import { type Specification, specificationOf } from '../detector/specification.ts'
 import { cpuDialect } from '../engine/dialect.ts'
-import { compileStep, type Slot, type StepGraph, total } from '../engine/step-graph.ts'
+import { compileStep, packed, type Slot, type StepGraph } from '../engine/step-graph.ts'
 import { StepRunner } from '../engine/step-runner.ts'
 import { initialState, type TrainerState } from '../engine/trainer-state.ts'
 import { floatTensor, type Graph } from '../onnx/graph.ts'
@@ -75,6 +75,18 @@ export interface TrainResult {
   readonly seconds: number
 }
 
+/**
+ * Pictures of one pass through the graph: BatchNormalization's groups, so that the number of cores must not change it. A smaller one wants
+ * less memory, a larger one is no quicker.
+ */
+const largestMicroBatch = 4
+
+/** How a batch is cut into passes of the same size. */
+export function microBatches(batch: number): { parts: number; micro: number } {
+  const parts = Math.ceil(batch / largestMicroBatch)
+  return { parts, micro: Math.ceil(batch / parts) }
+}
+
 /** Most cells that can answer for true boxes in one micro-batch. */
 const positivesPerPicture = 96
 
@@ -103,19 +115,13 @@ function startFrom({ base, classes, inputSize, seed = 1 }: TrainOptions): Start 
 }
 
 /** Convolution filters and biases, and the scales and biases of normalisations: float initialisers that the core's layers own. */
-function trainable(core: Graph): string[] {
+export function trainable(core: Graph): string[] {
   const names = new Set<string>()
   for (const { op, inputs } of core.nodes) {
     const own = op === 'Conv' || op === 'BatchNormalization' ? inputs.slice(1, 3) : []
     for (const name of own) if (core.initializers.get(name)?.type === 'float32') names.add(name)
   }
   return [...names]
-}
-
-const pack = (core: Graph, slots: readonly Slot[]): Float32Array => {
-  const flat = new Float32Array(total(slots))
-  for (const { name, offset } of slots) flat.set(core.initializers.get(name)!.data as Float32Array, offset)
-  return flat
 }
 
 /** The deployed file with the averaged parameters of a state. */
@@ -147,9 +153,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     throw new MuninnError('NOT_READY', 'none of the pictures to train on has a box')
   const start = startFrom(options)
   const { specification, width, height } = start
-  const workers = options.workers ?? Math.max(1, Math.min(cpus().length, batch))
-  const parts = Math.min(workers, batch)
-  const micro = Math.ceil(batch / parts)
+  const { parts, micro } = microBatches(batch)
   const positives = positivesPerPicture * micro
   const dialect = await cpuDialect()
   const step = compileStep({
@@ -162,7 +166,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const peak = options.rate ?? (options.base ? 7e-4 : 2e-3)
   const fingerprint = fingerprintOf(options, { micro, parts, peak, recipe })
   const resumed = resumeFrom(options.resume, fingerprint, onLog)
-  const state = resumed?.state ?? initialState(pack(start.core, step.parameters), pack(start.core, step.statistics))
+  const state = resumed?.state ?? initialState(packed(start.core, step.parameters), packed(start.core, step.statistics))
   const perStep = micro * parts
   const wanted =
     options.steps ?? Math.max(30, Math.ceil(((options.epochs ?? epochsFor(samples.length)) * samples.length) / perStep))
@@ -172,7 +176,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     step,
     losses: [...losses],
     state,
-    workers: parts,
+    workers: options.workers ?? cpus().length,
     // A pretrained body moves more slowly than new class filters.
     rateScale: (name) => (options.base && !heads.has(name) ? 0.6 : 1),
     decay: (_, shape) => (shape.length > 1 ? 0.02 : 0),

@@ -1,0 +1,106 @@
+/**
+ * Muninn's side of train.ts, in a process of its own so that its peak memory is its own.
+ *
+ *   train-engine.js CASE SIZE BATCH CLASSES [MODEL]
+ *
+ * Reads lines from standard input: `step N` prints the milliseconds of wall and of processor time that each of N steps on resident data
+ * took, `whole N` those of N steps with pictures decoded, augmented and assigned on the way, `memory` the peak resident memory in MB.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import sharp from 'sharp'
+import { renderStreet } from '../../edge-agent/demo/street.ts'
+import { yolox } from '../../trainer/adapters/yolox.ts'
+import { Loader } from '../../trainer/data/loader.ts'
+import { sharesOf } from '../../trainer/data/sampling.ts'
+import { coreOf } from '../../trainer/detector/core.ts'
+import { headOf } from '../../trainer/detector/heads/table.ts'
+import { losses, trainingGraph } from '../../trainer/detector/loss.ts'
+import { plainNetwork } from '../../trainer/detector/network.ts'
+import { Random } from '../../trainer/detector/random.ts'
+import { cpuDialect } from '../../trainer/engine/dialect.ts'
+import { compileStep, packed } from '../../trainer/engine/step-graph.ts'
+import { StepRunner } from '../../trainer/engine/step-runner.ts'
+import { initialState } from '../../trainer/engine/trainer-state.ts'
+import { augmentationAt, defaultRecipe } from '../../trainer/loop/recipe.ts'
+import { microBatches, trainable } from '../../trainer/loop/train.ts'
+import { readOnnxFile } from '../../trainer/onnx/read.ts'
+import { upgrade } from '../../trainer/onnx/upgrade.ts'
+
+const [, , name, sizeText, batchText, classesText, model] = process.argv
+const [size, batch, count] = [sizeText, batchText, classesText].map(Number) as [number, number, number]
+const classes = Array.from({ length: count }, (_, i) => `class ${i}`)
+const { graph, specification } =
+  name === 'yolox'
+    ? await readOnnxFile(model!).then((file) => {
+        const { core, specification: known } = yolox(upgrade(file), classes)
+        return { graph: core, specification: known }
+      })
+    : plainNetwork({ width: size, height: size, classes, random: new Random(1) })
+const core = coreOf(graph, specification)
+const { parts, micro } = microBatches(batch)
+const positives = 96 * micro
+const step = compileStep({
+  graph: trainingGraph(core, specification, { batch: micro, width: size, height: size, positives }),
+  losses: [...losses],
+  parameters: trainable(core),
+  dialect: await cpuDialect(),
+})
+const runner = new StepRunner({
+  step,
+  losses: [...losses],
+  state: initialState(packed(core, step.parameters), packed(core, step.statistics)),
+  workers: cpus().length,
+  decay: (_, shape) => (shape.length > 1 ? 0.02 : 0),
+})
+await runner.start()
+
+const folder = mkdtempSync(join(tmpdir(), 'muninn-bench-'))
+const samples = await Promise.all(
+  Array.from({ length: 32 }, async (_, i) => {
+    const { truth, data, width, height } = await renderStreet({ seed: 3, seconds: i * 5, condition: 'day' })
+    const path = join(folder, `${i}.jpg`)
+    await sharp(data, { raw: { width, height, channels: 3 } })
+      .jpeg({ quality: 90 })
+      .toFile(path)
+    return { path, labels: truth.map(({ box }, at) => ({ box, label: at % count })) }
+  }),
+)
+const loader = new Loader({
+  setup: {
+    samples,
+    shares: sharesOf(samples, defaultRecipe),
+    width: size,
+    height: size,
+    strides: specification.strides,
+    classes: count,
+    positives,
+    oneHot: headOf(specification).oneHot,
+    batch: micro,
+    parts,
+    seed: 1,
+    cacheBytes: 1.5e9,
+  },
+  augmentation: () => augmentationAt(defaultRecipe, 0, 1),
+})
+const resident = await loader.batches(0)
+let at = 1
+
+async function timed(steps: number, feeds: () => Promise<typeof resident>): Promise<string> {
+  const [begun, used] = [performance.now(), process.cpuUsage()]
+  for (let i = 0; i < steps; i++) await runner.run(await feeds(), { rate: 1e-4, averageDecay: 0.99 })
+  const { user, system } = process.cpuUsage(used)
+  return `${(performance.now() - begun) / steps} ${(user + system) / 1000 / steps}`
+}
+
+for await (const line of createInterface(process.stdin)) {
+  const [command, steps] = line.split(' ')
+  if (command === 'memory') console.log(process.resourceUsage().maxRSS / 1024)
+  else if (command === 'step') console.log(await timed(Number(steps), async () => resident))
+  else console.log(await timed(Number(steps), () => loader.batches(at++)))
+}
+await loader.stop()
+await runner.stop()
+rmSync(folder, { recursive: true })
