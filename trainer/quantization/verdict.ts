@@ -1,0 +1,51 @@
+/** Whether an int8 file is proposed in place of its float file. Pure. */
+import type { Pace } from './race.ts'
+
+export interface QuantizationQuestion {
+  /** Held-out pictures that both files were measured on. */
+  readonly pictures: number
+  readonly float: Measures
+  readonly int8: Measures
+  readonly paces: readonly Pick<Pace, 'threads' | 'ratio'>[]
+}
+
+interface Measures {
+  readonly mAP50: number
+  readonly 'mAP50-95': number
+}
+
+export interface QuantizationVerdict {
+  readonly proposed: boolean
+  /** Plain words with numbers, what speaks against it first. */
+  readonly reasons: string[]
+}
+
+/** Most that either mAP may lose: one point. */
+export const mostLost = 0.01
+/** Least that it must be quicker by, at batch 1. */
+export const leastRatio = 1.8
+
+/** A loss is told to a thousandth; half of the last digit must not decide. */
+const slack = 1e-9
+
+export function decideQuantization({ pictures, float, int8, paces }: QuantizationQuestion): QuantizationVerdict {
+  const against: string[] = []
+  const for_: string[] = []
+  const judge = (holds: boolean, words: string, limit: string) => void (holds ? for_ : against).push(`${words}${limit}`)
+  if (pictures === 0) return { proposed: false, reasons: ['There are no held-out pictures to judge int8 on.'] }
+  for (const name of ['mAP50', 'mAP50-95'] as const) {
+    const lost = float[name] - int8[name]
+    judge(
+      lost <= mostLost + slack,
+      `int8: ${name} ${float[name].toFixed(3)} → ${int8[name].toFixed(3)}`,
+      ` (at most ${mostLost} may be lost).`,
+    )
+  }
+  for (const { threads, ratio } of paces)
+    judge(
+      ratio >= leastRatio,
+      `int8 is ${ratio.toFixed(2)} times as quick with ${threads} thread${threads === 1 ? '' : 's'}`,
+      ` (at least ${leastRatio} is asked for).`,
+    )
+  return { proposed: against.length === 0, reasons: [...against, ...for_] }
+}
