@@ -35,6 +35,10 @@ export const commands: Readonly<Record<string, Entry>> = {
     description: 'train on a folder of labelled pictures, no hub needed',
     load: async () => (await import('../trainer/commands/train.ts')).train as CommandDef,
   },
+  quantize: {
+    description: 'an int8 file of a deployed model, judged against it',
+    load: async () => (await import('../trainer/commands/quantize.ts')).quantize as CommandDef,
+  },
   evaluate: {
     description: 'the 12 COCO numbers of detections against ground truth',
     load: async () => (await import('../trainer/commands/evaluate.ts')).evaluate as CommandDef,

@@ -73,11 +73,14 @@ export const quantize = defineCommand({
       console.log(JSON.stringify({ ...judged, intervals: both, difference: lost, rule, floats, pictures, written }))
     } else {
       console.log(`ranges by ${rule} from ${pictures} pictures; judged on ${samples.length} others`)
-      console.log(`in float: ${floats.length > 0 ? floats.join(', ') : 'nothing'} (of ${floats.length + made.integer.length} layers)`)
+      console.log(
+        `in float: ${floats.length > 0 ? floats.join(', ') : 'nothing'} (of ${floats.length + made.integer.length} layers)`,
+      )
       for (const name of ['float', 'int8'] as const) {
         const { mAP50, 'mAP50-95': all } = intervals(files[name].scored)
         const times = judged.paces.map(
-          ({ threads, milliseconds }) => `${milliseconds[name === 'float' ? 0 : 1]!.toFixed(2)} ms (${threads} thread${threads > 1 ? 's' : ''})`,
+          ({ threads, milliseconds }) =>
+            `${milliseconds[name === 'float' ? 0 : 1]!.toFixed(2)} ms (${threads} thread${threads > 1 ? 's' : ''})`,
         )
         console.log(
           `${name.padEnd(6)} mAP50 ${told(mAP50)}  mAP50-95 ${told(all)}  ${times.join('  ')}  ${(judged[name].bytes / 1e6).toFixed(2)} MB`,

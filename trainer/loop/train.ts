@@ -19,6 +19,7 @@ import { initialState, type TrainerState } from '../engine/trainer-state.ts'
 import { floatTensor, type Graph } from '../onnx/graph.ts'
 import { readOnnx } from '../onnx/read.ts'
 import { writeOnnx } from '../onnx/write.ts'
+import { markOf } from '../quantization/mark.ts'
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts'
 import { augmentationAt, defaultRecipe, type Recipe } from './recipe.ts'
 import { averageDecayAt, epochsFor, rateAt } from './schedule.ts'
@@ -104,6 +105,12 @@ function startFrom({ base, classes, inputSize, seed = 1 }: TrainOptions): Start 
   }
   const graph = readOnnx(base)
   const known = specificationOf(graph)
+  const mark = markOf(graph)
+  if (mark)
+    throw new MuninnError(
+      'BAD_MODEL',
+      `an int8 file cannot be trained: go on from the float file that it was made from (SHA-256 ${mark.float})`,
+    )
   headOf(known)
   const { core, specification } = withClasses(coreOf(graph, known), known, classes, seed)
   return {

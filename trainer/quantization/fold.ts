@@ -51,7 +51,11 @@ export function foldNormalizations(graph: Graph, kept: readonly string[] = []): 
       for (let i = c * size; i < (c + 1) * size; i++) filters[i] = w[i]! * factor
       biases[c] = ((own?.[c] ?? 0) - mean![c]!) * factor + bias![c]!
     }
-    const [weightName, biasName] = [`${conv.outputs[0]}/folded_weight`, `${conv.outputs[0]}/folded_bias`]
+    // Filters may be shared between convolutions with normalisations of their own.
+    const [weightName, biasName] = ['', '_bias'].map((part) => `${conv.inputs[1]}/folded${part}_${next.outputs[0]}`) as [
+      string,
+      string,
+    ]
     initializers.set(weightName, { ...weight, data: filters })
     initializers.set(biasName, floatTensor([channels], biases))
     changed.set(conv, { ...conv, inputs: [conv.inputs[0]!, weightName, biasName], outputs: [next.outputs[0]!] })

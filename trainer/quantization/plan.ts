@@ -74,3 +74,7 @@ function activationOf(conv: Node, byReader: ReadonlyMap<string, readonly Node[]>
   const [next, ...more] = byReader.get(conv.outputs[0]!) ?? []
   return next && more.length === 0 && (next.op === 'Relu' || next.op === 'Clip') ? next : null
 }
+
+/** What people call a unit: the layer that its filters belong to. */
+export const layerOf = ({ node, name }: Unit): string =>
+  node.op === 'Conv' ? node.inputs[1]!.replace(/\/(pairs|folded).*$/, '').replace(/\.weight$/, '') : name

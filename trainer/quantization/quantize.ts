@@ -19,7 +19,7 @@ import { foldImage, foldNormalizations } from './fold.ts'
 import type { Histogram } from './histogram.ts'
 import { integerForm } from './integer-form.ts'
 import { markOf, withMark } from './mark.ts'
-import { planOf, type Unit } from './plan.ts'
+import { layerOf, planOf, type Unit } from './plan.ts'
 import { type RangeRule, rangeOf, rangeRules, scaleOf } from './ranges.ts'
 import { pairColumns } from './stem.ts'
 
@@ -41,7 +41,7 @@ export interface QuantizeOptions {
 export interface Quantized {
   readonly model: Uint8Array
   readonly rule: RangeRule
-  /** Units that compute in integers, and those that were left in float by measurement. */
+  /** Layers that compute in integers, and those that were left in float by measurement. */
   readonly integer: readonly string[]
   readonly floats: readonly string[]
   readonly pictures: number
@@ -138,8 +138,8 @@ export async function quantize(file: Uint8Array, { samples, classes, signal, onP
   return {
     model: writeOnnx(withMark(integers, mark)),
     rule: best.rule,
-    integer: planOf(graph, floats).units.map(({ name }) => name),
-    floats: [...floats],
+    integer: planOf(graph, floats).units.map(layerOf),
+    floats: whole.units.filter(({ name }) => floats.has(name)).map(layerOf),
     pictures: images.length,
   }
 }
