@@ -1,0 +1,106 @@
+/** Which pictures are held out when nobody said so: whole runs of near-duplicates, so that no picture is measured whose twin was learnt. Pure. */
+import { Random } from '../detector/random.ts'
+
+export interface HoldOutPicture {
+  readonly sha256: string
+  /** Small and grey; all of one size. */
+  readonly thumbnail: Uint8Array
+  readonly labels: readonly { readonly label: number; readonly ignore?: boolean }[]
+}
+
+/** Mean squared difference of grey thumbnails (0..255) below which two pictures show the same moment; the hub has the same. */
+const sameMoment = 12
+/** Names in the order of time: neighbours differ by less than this share of what any two pictures differ by. */
+const filmShare = 0.5
+/** Each picture is compared with this many before it: near-duplicates are near in time. */
+const comparedWith = 400
+/** Runs of a film are no longer than this share of the cut, so that it comes from several places. */
+const longest = 0.5
+
+/**
+ * @param pictures in time order
+ * @returns for each picture, whether it is held out; none when there are too few to spare any
+ */
+export function holdOut(pictures: readonly HoldOutPicture[], { share, seed }: { share: number; seed: number }): boolean[] {
+  const held = pictures.map(() => false)
+  const wanted = Math.round(pictures.length * share)
+  if (wanted < 1 || pictures.length < 8) return held
+  const blocks = blocksOf(pictures, Math.max(1, Math.floor(wanted * longest)))
+  // Rarest class first, each to its own share of boxes (iterative stratification: Sechidis et al. 2011), blocks by chance.
+  const perClass = new Map<number, number>()
+  for (const { labels } of pictures)
+    for (const { label, ignore } of labels) if (!ignore) perClass.set(label, (perClass.get(label) ?? 0) + 1)
+  const free = new Set(new Random(seed).shuffle<readonly number[]>(blocks))
+  let taken = 0
+  const take = (block: readonly number[]) => {
+    free.delete(block)
+    taken += block.length
+    for (const i of block) held[i] = true
+  }
+  const boxes = (block: readonly number[], label: number) =>
+    block.reduce((sum, i) => sum + pictures[i]!.labels.filter((each) => each.label === label && !each.ignore).length, 0)
+  for (const [label, total] of [...perClass].sort((a, b) => a[1] - b[1])) {
+    let left = Math.round(total * share) - held.reduce((sum, each, i) => sum + (each ? boxes([i], label) : 0), 0)
+    for (const block of free) {
+      const count = boxes(block, label)
+      // A class must stay in training with more boxes than it gives away.
+      if (left <= 0 || count === 0 || count > total / 2) continue
+      if (taken > 0 && taken + block.length > wanted * 1.1) continue
+      take(block)
+      left -= count
+    }
+  }
+  for (const block of free) if (taken + block.length <= wanted) take(block)
+  return held
+}
+
+/** Pictures that must stay together: near-duplicates, and runs of a film of at most `most` pictures. */
+function blocksOf(pictures: readonly HoldOutPicture[], most: number): number[][] {
+  const parent = pictures.map((_, i) => i)
+  const root = (i: number): number => {
+    let at = i
+    while (parent[at] !== at) at = parent[at] = parent[parent[at]!]!
+    return at
+  }
+  const first = new Map<string, number>()
+  for (const [i, picture] of pictures.entries()) {
+    const twin = first.get(picture.sha256)
+    if (twin === undefined) first.set(picture.sha256, i)
+    else parent[root(i)] = root(twin)
+    for (let j = Math.max(0, i - comparedWith); j < i; j++)
+      if (root(i) !== root(j) && difference(picture.thumbnail, pictures[j]!.thumbnail, sameMoment) < sameMoment)
+        parent[root(i)] = root(j)
+  }
+  const clusters = new Map<number, number[]>()
+  for (const i of pictures.keys()) clusters.set(root(i), [...(clusters.get(root(i)) ?? []), i])
+  // In a film, neighbours look alike though nothing is the same: runs of it stay together up to the next cut.
+  const cut = cutOf(pictures)
+  const blocks: number[][] = []
+  for (const cluster of clusters.values()) {
+    const last = blocks.at(-1)
+    const near = last && difference(pictures[last.at(-1)!]!.thumbnail, pictures[cluster[0]!]!.thumbnail, cut) < cut
+    if (last && near && last.length + cluster.length <= most) last.push(...cluster)
+    else blocks.push(cluster)
+  }
+  return blocks
+}
+
+/** Difference that tells a cut of a film: what any two of its pictures differ by. 0 where the pictures are no film. */
+function cutOf(pictures: readonly HoldOutPicture[]): number {
+  const random = new Random(pictures.length)
+  const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!
+  const of = (other: (i: number) => number) =>
+    median(
+      pictures.slice(1).map(({ thumbnail }, i) => difference(thumbnail, pictures[other(i)]!.thumbnail, Number.POSITIVE_INFINITY)),
+    )
+  const any = of(() => random.integer(pictures.length))
+  return of((i) => i) < filmShare * any ? any : 0
+}
+
+/** Stops counting at `enough`. */
+function difference(a: Uint8Array, b: Uint8Array, enough: number): number {
+  const limit = enough * a.length
+  let sum = 0
+  for (let i = 0; i < a.length && sum < limit; i++) sum += (a[i]! - b[i]!) ** 2
+  return sum / Math.max(1, a.length)
+}
