@@ -1,14 +1,15 @@
 /** `muninn train`: a deployed model from a folder of labelled pictures, no hub needed. */
-import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
-import { readFolder } from '../data/read-folder.ts'
+import { type DataSet, readDataSet } from '../data/data-set.ts'
+import { some } from '../data/declared.ts'
 import { evaluateCoco } from '../evaluation/coco.ts'
 import { measureModel } from '../evaluation/measure.ts'
 import { writeAside } from '../files/write-aside.ts'
-import { type TrainingProgress, train as trainModel } from '../loop/train.ts'
+import { trainInto } from '../loop/train-folder.ts'
+import { duration, ProgressDisplay } from './progress.ts'
 
 function number(text: string | undefined, flag: string): number | null {
   if (text === undefined) return null
@@ -18,28 +19,23 @@ function number(text: string | undefined, flag: string): number | null {
   return value
 }
 
-/** One line that is drawn over in a terminal, and a line now and then elsewhere. */
-function show({ step, steps, epoch, losses, imagesPerSecond, etaSeconds }: TrainingProgress): void {
-  const share = step / steps
-  const bar = '█'.repeat(Math.round(share * 24)).padEnd(24, '░')
-  const eta = etaSeconds > 90 ? `${(etaSeconds / 60).toFixed(1)} min` : `${etaSeconds.toFixed(0)} s`
-  const line = `${bar} ${(share * 100).toFixed(0).padStart(3)} %  step ${step}/${steps}  epoch ${epoch.toFixed(1)}  loss ${losses.loss?.toFixed(3)}  ${imagesPerSecond.toFixed(1)} img/s  ${eta} left`
-  if (process.stdout.isTTY) process.stdout.write(`\r${line}\x1b[K${step === steps ? '\n' : ''}`)
-  else if (step % 50 === 0 || step === steps) console.log(line)
-}
-
 export const train = defineCommand({
   meta: {
     name: 'train',
-    description: `Trains on a folder (coco.json and images/, or YOLO's images/ and labels/) and writes a deployed model. Ctrl-C keeps a checkpoint; the same command goes on from it.
+    description: `Trains on a folder of labelled pictures and writes a deployed model. No hub is needed.
 
-  muninn train --data street/ --base model.onnx --out run/`,
+  muninn train --data street/ --base model.onnx --out run/
+
+The folder is COCO (coco.json, images/), YOLO (data.yaml, images/, labels/; also with train/ and valid/) or Pascal VOC (Annotations/*.xml,
+JPEGImages/). What is measured on is --validate, else the folder's own split, else a cut of 15 % that is made for you and told. Ctrl-C keeps
+everything learnt so far; the same command goes on from there.`,
   },
   args: {
     data: { type: 'string', description: 'folder with labelled pictures', required: true },
     out: { type: 'string', description: 'folder for model.onnx, its checkpoint and report.json', required: true },
     base: { type: 'string', description: 'deployed model to go on from; left out: the built-in network from scratch' },
-    validate: { type: 'string', description: 'folder with labelled pictures to measure the model on at the end' },
+    validate: { type: 'string', description: 'folder with labelled pictures to measure the model on' },
+    'skip-broken': { type: 'boolean', description: 'leave out pictures that are missing or cannot be decoded' },
     size: { type: 'string', default: '320', description: 'side of the input in pixels, a multiple of 32' },
     epochs: { type: 'string', description: 'how often each picture is seen; left out: chosen from their number' },
     minutes: { type: 'string', description: 'upper bound for the training itself' },
@@ -48,48 +44,73 @@ export const train = defineCommand({
     seed: { type: 'string', default: '1', description: 'same seed, same data, same machine: same model' },
   },
   async run({ args }) {
-    const { classes, samples } = await readFolder(args.data)
     const inputSize = number(args.size, 'size')!
     if (inputSize % 32 !== 0) throw new MuninnError('INVALID_INPUT', `--size ${args.size}: a multiple of 32 is wanted`)
-    const checkpoint = join(args.out, 'checkpoint.bin')
+    const seed = number(args.seed, 'seed')!
+    const display = new ProgressDisplay()
+    const data = await readDataSet({
+      data: args.data,
+      validation: args.validate,
+      skipBroken: args['skip-broken'] ?? false,
+      seed,
+      onPicture: (done, of) => display.counting('looks at the pictures', done, of),
+    })
+    for (const line of summary(data)) display.log(line)
     const stopping = new AbortController()
-    process.once('SIGINT', () =>
-      stopping.abort(new MuninnError('UNAVAILABLE', `stopped; the same command goes on from ${checkpoint}`)),
-    )
-    console.log(
-      `${samples.length} pictures, ${samples.reduce((sum, { labels }) => sum + labels.length, 0)} boxes, ${classes.length} classes: ${classes.join(', ')}`,
-    )
-    const result = await trainModel({
+    process.once('SIGINT', () => {
+      display.log('stops after this step (Ctrl-C again: at once)')
+      stopping.abort(new MuninnError('UNAVAILABLE', `stopped; the same command goes on from ${join(args.out, 'checkpoint.bin')}`))
+      process.once('SIGINT', () => process.exit(1))
+    })
+    let mAP50: number | null = null
+    const result = await trainInto(args.out, {
+      data,
       base: args.base ? await readFile(args.base) : null,
-      classes,
-      samples,
       inputSize,
       epochs: number(args.epochs, 'epochs'),
       minutes: number(args.minutes, 'minutes') ?? undefined,
       rate: number(args['learning-rate'], 'learning-rate'),
       batch: number(args.batch, 'batch')!,
-      seed: number(args.seed, 'seed')!,
-      resume: existsSync(checkpoint) ? await readFile(checkpoint) : null,
-      onCheckpoint: (bytes) => writeAside(checkpoint, bytes),
-      onProgress: show,
-      onLog: (words) => console.log(words),
+      seed,
       signal: stopping.signal,
+      onLog: (words) => display.log(words),
+      onProgress: (progress) => display.training(progress, mAP50),
+      onMeasured: (value) => {
+        mAP50 = value
+      },
     })
-    const path = join(args.out, 'model.onnx')
-    await writeAside(path, result.model)
-    console.log(
-      `${path}: ${(result.model.length / 1e6).toFixed(1)} MB after ${result.steps} steps in ${(result.seconds / 60).toFixed(1)} min`,
+    display.log(
+      `${join(args.out, 'model.onnx')}: ${(result.model.length / 1e6).toFixed(1)} MB after ${result.steps} steps in ${duration(result.seconds)}`,
     )
-    const report: Record<string, unknown> = { classes, pictures: samples.length, steps: result.steps, seconds: result.seconds }
-    if (args.validate) {
-      const held = await readFolder(args.validate)
-      const { pictures, milliseconds } = await measureModel(result.model, { samples: held.samples, classes: held.classes })
-      const numbers = evaluateCoco(pictures, [...held.classes.keys()])
+    const report: Record<string, unknown> = {
+      classes: data.classes,
+      pictures: data.training.length,
+      dataset: data.digest,
+      steps: result.steps,
+      seconds: result.seconds,
+    }
+    if (data.heldOut.length > 0) {
+      const { pictures, milliseconds } = await measureModel(result.model, {
+        samples: data.heldOut,
+        classes: data.heldOutClasses,
+        signal: stopping.signal,
+        onPicture: (done) => display.counting('measures on held-out pictures', done, data.heldOut.length),
+      })
+      const numbers = evaluateCoco(pictures, [...data.heldOutClasses.keys()])
       Object.assign(report, { validation: numbers, milliseconds })
-      console.log(
+      display.log(
         `on ${pictures.length} held-out pictures: AP ${numbers.AP.toFixed(3)}  AP50 ${numbers.AP50.toFixed(3)}; ${milliseconds.toFixed(1)} ms a picture`,
       )
     }
     await writeAside(join(args.out, 'report.json'), JSON.stringify(report, null, 2))
   },
 })
+
+function summary({ training, heldOut, classes, notes, digest }: DataSet): string[] {
+  const boxes = (samples: DataSet['training']) => samples.reduce((sum, { labels }) => sum + labels.length, 0)
+  return [
+    `${training.length} pictures with ${boxes(training)} boxes to train on, ${heldOut.length} with ${boxes(heldOut)} held out (data ${digest.slice(0, 12)})`,
+    `${classes.length} classes: ${some(classes, 12)}`,
+    ...notes.map((note) => `  ${note}`),
+  ]
+}

@@ -28,9 +28,7 @@ export const CocoTruth = Type.Object({
       ignore: Type.Optional(Type.Union([Type.Integer(), Type.Boolean()])),
     }),
   ),
-  categories: Type.Array(
-    Type.Object({ id: Type.Integer(), name: Type.String(), supercategory: Type.Optional(Type.String()) }),
-  ),
+  categories: Type.Array(Type.Object({ id: Type.Integer(), name: Type.String(), supercategory: Type.Optional(Type.String()) })),
 })
 
 export const CocoResults = Type.Array(

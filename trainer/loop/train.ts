@@ -207,15 +207,22 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const before = (resumed?.trainedSeconds ?? 0) * 1000
   const elapsed = () => before + performance.now() - begun
   let saved = performance.now()
+  const from = state.step
+  let reached = from
+  const save = async () => {
+    const trainedSeconds = elapsed() / 1000
+    await options.onCheckpoint?.(encodeCheckpoint({ fingerprint, steps, trainedSeconds, state }), reached)
+    saved = performance.now()
+  }
   try {
     await runner.start()
     begun = performance.now()
-    const from = state.step
     // Skipped steps do not move the state; the loop counts its own, or it would ask for the same bad batch for ever.
     for (let at = from; at < steps; at++) {
       signal?.throwIfAborted()
       const rate = rateAt(at, steps, peak)
       const result = await runner.run(await loader.batches(at), { rate, averageDecay: averageDecayAt(at) })
+      reached = at + 1
       if (result.skipped) onLog(`step ${at}: the gradient was not finite; the step is left out`)
       const done = at + 1 - from
       const secondsPerStep = (performance.now() - begun) / 1000 / done
@@ -238,13 +245,14 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         imagesPerSecond: perStep / secondsPerStep,
         etaSeconds: (steps - at - 1) * secondsPerStep,
       })
-      if (options.onCheckpoint && performance.now() - saved > (options.checkpointSeconds ?? 30) * 1000 && at + 1 < steps) {
-        await options.onCheckpoint(encodeCheckpoint({ fingerprint, steps, trainedSeconds: elapsed() / 1000, state }), at + 1)
-        saved = performance.now()
-      }
+      if (performance.now() - saved > (options.checkpointSeconds ?? 30) * 1000 && at + 1 < steps) await save()
       if (options.onCandidate && at + 1 < steps && (at + 1) % Math.max(25, Math.ceil(steps / 6)) === 0)
         await options.onCandidate(exportModel(start, step, state), at + 1)
     }
+  } catch (error) {
+    // Told to stop: what was learnt up to now is kept, not only what the last checkpoint had.
+    if (signal?.aborted && reached > from) await save()
+    throw error
   } finally {
     await loader.stop()
     await runner.stop()
