@@ -41,7 +41,7 @@ With no flags the camera is a street that Muninn draws itself. Examples:
       description: 'rtsp://…, a video file, a folder of pictures or /dev/videoN; may be given several times',
     },
     model: { type: 'string', description: 'the detector to start from (ONNX, adopted or foreign with --adapter)' },
-    adapter: { type: 'string', description: 'how to read a foreign detector: yolox or fastestdet' },
+    adapter: { type: 'string', description: 'how to read a foreign detector: auto, or its family as in muninn adopt --help' },
     classes: { type: 'string', description: 'its class names, one a line' },
     data: { type: 'string', default: './muninn-data', description: 'folder for everything that is kept' },
     host: { type: 'string', default: '127.0.0.1', description: 'address the page and the broker listen on' },

@@ -9,7 +9,7 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { readClasses } from '../../trainer/adapters/adopt-file.ts'
+import { adopt, readClasses } from '../../trainer/adapters/adopt-file.ts'
 import { yolox } from '../../trainer/adapters/yolox.ts'
 import { deployed } from '../../trainer/detector/deploy.ts'
 import { score } from '../../trainer/evaluation/compare.ts'
@@ -51,10 +51,8 @@ async function startModel(): Promise<Uint8Array | null> {
   if (values.base === 'demo') return await readFile('trainer/base/demo-street.onnx')
   if (values.base !== 'yolox') return await readFile(values.base)
   const classes = await readClasses(sharedData('models/coco.names'))
-  const { core, specification, ...input } = yolox(
-    upgrade(await readOnnxFile(sharedData('models/yolox-nano/yolox_nano.onnx'))),
-    classes,
-  )
+  const file = upgrade(await readOnnxFile(sharedData('models/yolox-nano/yolox_nano.onnx')))
+  const { core, specification, ...input } = await adopt(file, yolox, { classes })
   return writeOnnx(deployed(core, specification, input))
 }
 

@@ -12,11 +12,11 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import sharp from 'sharp'
 import { renderStreet } from '../../edge-agent/demo/street.ts'
+import { adopt } from '../../trainer/adapters/adopt-file.ts'
 import { yolox } from '../../trainer/adapters/yolox.ts'
 import { Loader } from '../../trainer/data/loader.ts'
 import { sharesOf } from '../../trainer/data/sampling.ts'
 import { coreOf } from '../../trainer/detector/core.ts'
-import { headOf } from '../../trainer/detector/heads/table.ts'
 import { losses, trainingGraph } from '../../trainer/detector/loss.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
@@ -34,8 +34,8 @@ const [size, batch, count] = [sizeText, batchText, classesText].map(Number) as [
 const classes = Array.from({ length: count }, (_, i) => `class ${i}`)
 const { graph, specification } =
   name === 'yolox'
-    ? await readOnnxFile(model!).then((file) => {
-        const { core, specification: known } = yolox(upgrade(file), classes)
+    ? await readOnnxFile(model!).then(async (file) => {
+        const { core, specification: known } = await adopt(upgrade(file), yolox, { classes })
         return { graph: core, specification: known }
       })
     : plainNetwork({ width: size, height: size, classes, random: new Random(1) })
@@ -74,10 +74,8 @@ const loader = new Loader({
     shares: sharesOf(samples, defaultRecipe),
     width: size,
     height: size,
-    strides: specification.strides,
-    classes: count,
+    specification,
     positives,
-    oneHot: headOf(specification).oneHot,
     batch: micro,
     parts,
     seed: 1,

@@ -104,6 +104,6 @@ describe('reading an ONNX file', () => {
   })
 
   it('says which adapters there are when asked for another', async () => {
-    await assert.rejects(adoptFile({ input: 'x', adapter: 'retina', output: 'y' }), /there are yolox, fastestdet/)
+    await assert.rejects(adoptFile({ input: 'x', adapter: 'retina', output: 'y' }), /there are auto, yolox, fastestdet/)
   })
 })

@@ -5,14 +5,14 @@ import type { ModelInput } from '../../protocol/manifest.ts'
 import { deployed } from '../detector/deploy.ts'
 import { specificationOf } from '../detector/specification.ts'
 import { writeAside } from '../files/write-aside.ts'
+import type { Graph } from '../onnx/graph.ts'
 import { readOnnxFile } from '../onnx/read.ts'
 import { upgrade } from '../onnx/upgrade.ts'
 import { writeOnnx } from '../onnx/write.ts'
-import type { Adapter } from './adapter.ts'
-import { fastestdet } from './fastestdet.ts'
-import { yolox } from './yolox.ts'
-
-export const adapters: Readonly<Record<string, Adapter>> = { yolox, fastestdet }
+import type { Adapter, AdapterOptions, Adopted } from './adapter.ts'
+import { Foreign } from './foreign.ts'
+import { settle } from './settle.ts'
+import { adapters } from './table.ts'
 
 /** Class names from a text file, one a line. @throws MuninnError NOT_FOUND, INVALID_INPUT */
 export async function readClasses(path: string): Promise<string[]> {
@@ -29,13 +29,26 @@ export async function readClasses(path: string): Promise<string[]> {
   return names
 }
 
+export interface AdoptOptions {
+  readonly input: string
+  /** Name of an adapter, or `auto`. */
+  readonly adapter: string
+  readonly classes?: string
+  readonly output: string
+  /** Size of the picture for a file that leaves it open. */
+  readonly size?: { readonly width: number; readonly height: number }
+  readonly normalization?: AdapterOptions['normalization']
+  readonly resize?: 'letterbox' | 'stretch'
+  readonly boxes?: 'xyxy' | 'cxcywh'
+}
+
+/** Most exports that leave the size open are of detectors that were trained at 640 and work at 416. */
+const openSize = { width: 416, height: 416 }
+
 /** Writes `input` as a deployed model to `output`. @throws MuninnError BAD_MODEL, INVALID_INPUT, NOT_FOUND */
-export async function adoptFile(options: {
-  input: string
-  adapter: string
-  classes?: string
-  output: string
-}): Promise<{ classes: string[]; width: number; height: number }> {
+export async function adoptFile(
+  options: AdoptOptions,
+): Promise<{ classes: string[]; width: number; height: number; architecture: string; why: string; trainable: boolean }> {
   const adapter = Object.hasOwn(adapters, options.adapter) ? adapters[options.adapter] : undefined
   if (!adapter)
     throw new MuninnError(
@@ -45,9 +58,20 @@ export async function adoptFile(options: {
   if (!options.classes)
     throw new MuninnError('INVALID_INPUT', 'name the file with the class names, one a line (--classes names.txt)')
   const classes = await readClasses(options.classes)
-  const { core, specification, width, height } = adapter(upgrade(await readOnnxFile(options.input)), classes)
+  const graph = upgrade(await readOnnxFile(options.input))
+  const { core, specification, width, height, why } = await adopt(graph, adapter, { ...options, classes })
   await writeAside(options.output, writeOnnx(deployed(core, specification, { width, height })))
-  return { classes, width, height }
+  const { architecture, head } = specification
+  return { classes, width, height, architecture, why, trainable: head !== 'fixed' }
+}
+
+/** A foreign graph of opset 17 as an adapter makes it. @throws MuninnError BAD_MODEL */
+export async function adopt(
+  graph: Graph,
+  adapter: Adapter,
+  { size = openSize, ...options }: AdapterOptions & Pick<AdoptOptions, 'size'>,
+): Promise<Adopted> {
+  return await adapter(new Foreign(await settle(graph, size)), options)
 }
 
 export interface DeployedDescription {

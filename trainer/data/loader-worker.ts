@@ -3,7 +3,9 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { letterboxScale } from '../../protocol/boxes.ts'
 import { resizeInto } from '../../protocol/letterbox.ts'
 import { cellsOf } from '../detector/cells.ts'
+import { headOf } from '../detector/heads/table.ts'
 import { Random } from '../detector/random.ts'
+import type { Specification } from '../detector/specification.ts'
 import { targetsOf } from '../detector/targets.ts'
 import type { Feeds } from '../engine/step-worker.ts'
 import { type Augmentation, type Labelled, mixed, mosaic, plain, single } from './augment.ts'
@@ -18,10 +20,8 @@ export interface LoaderSetup {
   readonly shares: readonly number[]
   readonly width: number
   readonly height: number
-  readonly strides: readonly number[]
-  readonly classes: number
+  readonly specification: Specification
   readonly positives: number
-  readonly oneHot: boolean
   /** Pictures in a micro-batch, and micro-batches in a step. */
   readonly batch: number
   readonly parts: number
@@ -41,8 +41,9 @@ export type BatchAnswer =
 if (!parentPort) throw new Error('loader-worker runs as a worker thread only')
 const port = parentPort
 const setup = workerData as LoaderSetup
-const { samples, width, height, batch, parts, seed } = setup
-const cells = cellsOf(setup)
+const { samples, specification, width, height, batch, parts, seed } = setup
+const cells = cellsOf({ width, height, ...specification })
+const { oneHot, assign } = headOf(specification)
 const cache = new Map<number, Labelled>()
 let cached = 0
 
@@ -54,11 +55,13 @@ async function load(index: number): Promise<Labelled> {
   const picture = await decodePicture(path)
   const scale = letterboxScale(picture, { width: width * 1.5, height: height * 1.5 })
   let made: Labelled = { picture, labels }
-  if (scale < 1) {
-    const size = {
-      width: Math.max(1, Math.round(picture.width * scale)),
-      height: Math.max(1, Math.round(picture.height * scale)),
-    }
+  const stretched = specification.resize === 'stretch'
+  if (scale < 1 || stretched) {
+    // A model whose pictures are stretched sees them in its input's proportions; augmentation then scales both sides alike.
+    const share = 1.5 * Math.min(1, 1 / scale)
+    const size = stretched
+      ? { width: Math.max(1, Math.round(width * share)), height: Math.max(1, Math.round(height * share)) }
+      : { width: Math.max(1, Math.round(picture.width * scale)), height: Math.max(1, Math.round(picture.height * scale)) }
     const small = { ...size, data: new Uint8Array(size.width * size.height * 3) }
     resizeInto(picture, small, { x: 0, y: 0, ...size })
     const [fx, fy] = [size.width / picture.width, size.height / picture.height]
@@ -117,7 +120,7 @@ async function make({ step, augmentation }: BatchRequest): Promise<Feeds[]> {
     }
     batches.push({
       image: { type: 'uint8', shape: [batch, height, width, 3], data: pictures },
-      ...targetsOf(labels, { ...setup, cells }),
+      ...targetsOf(labels, { cells, classes: specification.classes.length, positives: setup.positives, oneHot, assign }),
     })
   }
   return batches

@@ -1,30 +1,52 @@
-/** The cells of a detector's grids: one prediction each, finest grid first, row by row. */
+/** The cells of a detector's grids: one prediction each (or one per anchor), finest grid first, row by row. */
+import type { Specification } from './specification.ts'
 
 export interface Cells {
   /** Centre in input pixels, by cell. */
   readonly x: Float32Array
   readonly y: Float32Array
   readonly stride: Float32Array
+  /** Sizes in input pixels; only where cells have anchors, which are then cells of their own. */
+  readonly sizes: { readonly width: Float32Array; readonly height: Float32Array } | null
   /** First cell of each grid, and the end of the last. */
   readonly levels: readonly number[]
 }
 
-/** Cells of grids with these strides over an input of width x height pixels (multiples of the greatest stride). */
-export function cellsOf({ width, height, strides }: { width: number; height: number; strides: readonly number[] }): Cells {
-  const sizes = strides.map((stride) => ({ stride, columns: Math.ceil(width / stride), rows: Math.ceil(height / stride) }))
+/** Cells of grids with these strides over an input of width x height pixels. */
+export function cellsOf({
+  width,
+  height,
+  strides,
+  anchors,
+  cellOffset = 0.5,
+  evenCells = false,
+}: { width: number; height: number } & Pick<Specification, 'strides' | 'anchors' | 'cellOffset' | 'evenCells'>): Cells {
+  const grids = strides.map((stride, level) => {
+    const [columns, rows] = [Math.ceil(width / stride), Math.ceil(height / stride)]
+    const [stepX, stepY] = evenCells ? [width / columns, height / rows] : [stride, stride]
+    return { stride, columns, rows, stepX, stepY, sizes: anchors?.[level] ?? [null] }
+  })
   const levels = [0]
-  for (const { columns, rows } of sizes) levels.push(levels.at(-1)! + columns * rows)
+  for (const { columns, rows, sizes } of grids) levels.push(levels.at(-1)! + columns * rows * sizes.length)
   const count = levels.at(-1)!
   const [x, y, stride] = [new Float32Array(count), new Float32Array(count), new Float32Array(count)]
+  const sized = anchors ? { width: new Float32Array(count), height: new Float32Array(count) } : null
   let cell = 0
-  for (const size of sizes) {
-    for (let row = 0; row < size.rows; row++) {
-      for (let column = 0; column < size.columns; column++, cell++) {
-        x[cell] = (column + 0.5) * size.stride
-        y[cell] = (row + 0.5) * size.stride
-        stride[cell] = size.stride
+  for (const grid of grids) {
+    for (let row = 0; row < grid.rows; row++) {
+      for (let column = 0; column < grid.columns; column++) {
+        for (const size of grid.sizes) {
+          x[cell] = (column + cellOffset) * grid.stepX
+          y[cell] = (row + cellOffset) * grid.stepY
+          stride[cell] = grid.stride
+          if (sized && size) {
+            sized.width[cell] = size[0]
+            sized.height[cell] = size[1]
+          }
+          cell++
+        }
       }
     }
   }
-  return { x, y, stride, levels }
+  return { x, y, stride, sizes: sized, levels }
 }

@@ -1,10 +1,8 @@
-/** The trainable core of a deployed file, image to raw rows, in any batch size, picture size and with any classes. */
-
+/** The trainable core of a deployed file, image to raw rows, in any batch size and picture size. */
+import { MuninnError } from '../../protocol/errors.ts'
 import { pruned } from '../engine/step-graph.ts'
 import { GraphBuilder } from '../graph/builder.ts'
-import { elementCount, floatTensor, type Graph, intTensor } from '../onnx/graph.ts'
-import { headOf, rowWidth } from './heads/table.ts'
-import { Random } from './random.ts'
+import { elementCount, type Graph, intTensor } from '../onnx/graph.ts'
 import type { Specification } from './specification.ts'
 
 /** Only the nodes that rows and feature need. */
@@ -15,61 +13,98 @@ export function coreOf(graph: Graph, { rows, scores, feature }: Specification): 
   return { ...pruned({ ...graph, outputs }), outputs: [] }
 }
 
-/** The core for another batch or picture size. Reshapes to rows name the batch first and the cells as -1, so only the first changes. */
+/**
+ * The core for another batch or picture size. Shapes that a Reshape has as constants follow the size that its input has now.
+ * @throws MuninnError BAD_MODEL when nodes of the core fix its size
+ */
 export function withInput(core: Graph, { batch, width, height }: { batch: number; width: number; height: number }): Graph {
-  const initializers = new Map(core.initializers)
-  for (const { op, inputs } of core.nodes) {
-    if (op !== 'Reshape' || core.inputs[0]!.shape[0] === batch) continue
-    const shape = core.initializers.get(inputs[1]!)
-    if (!shape) continue
-    const sizes = Array.from(shape.data as BigInt64Array, Number)
-    initializers.set(inputs[1]!, intTensor([sizes.length], sizes.with(0, batch)))
-  }
+  const [from] = core.inputs[0]!.shape
   const inputs = core.inputs.map((each) => ({ ...each, shape: [batch, height, width, 3] }))
-  return { ...core, inputs, initializers }
+  if (core.inputs[0]!.shape.every((size, i) => size === inputs[0]!.shape[i])) return { ...core, inputs }
+  const before = GraphBuilder.from({ ...core, outputs: [] })
+  const after = GraphBuilder.from({ ...core, inputs, nodes: [], outputs: [] })
+  const maps = new Map<string, readonly [number, number]>()
+  try {
+    const nodes = core.nodes.map((node) => {
+      const target = node.op === 'Reshape' ? core.initializers.get(node.inputs[1]!) : undefined
+      let moved = node
+      if (target) {
+        const shape = reshaped({
+          literal: Array.from(target.data as BigInt64Array, Number),
+          was: before.value(node.inputs[0]!).shape,
+          is: after.value(node.inputs[0]!).shape,
+          batches: [Number(from), batch],
+          maps,
+        })
+        const name = `${node.outputs[0]}/shape`
+        if (!after.has(name)) after.initializer(name, intTensor([shape.length], shape))
+        moved = { ...node, inputs: [node.inputs[0]!, name] }
+      }
+      for (const [i, { shape }] of after.append(moved).entries()) {
+        const old = before.value(node.outputs[i]!).shape
+        if (old.length === 4 && shape.length === 4) maps.set(`${old[2]} ${old[3]}`, [shape[2]!, shape[3]!])
+      }
+      return moved
+    })
+    return { ...core, inputs, nodes, initializers: pruned({ ...after.graph, nodes, outputs: outputsOf(core) }).initializers }
+  } catch (cause) {
+    if (cause instanceof MuninnError) throw cause
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new MuninnError('BAD_MODEL', `the model cannot be had for pictures of ${width} x ${height}: ${why}`, { cause })
+  }
 }
 
+/** Everything that a core makes counts as wanted: it names no outputs of its own. */
+const outputsOf = (core: Graph) =>
+  core.nodes.flatMap(({ outputs }) => outputs.map((name) => ({ name, type: 'float32' as const, shape: [] })))
+
 /**
- * The core with other classes: filters of classes that stay are kept (found by name), new ones start near zero with the bias that
- * gives the prior probability, those that are gone go.
+ * What a Reshape's constant shape becomes when its input's sizes change: height and width of a known map at its end, their product
+ * anywhere, and the batch in front (also where it was multiplied into the channels, as ShuffleNet exports have it).
  */
-export function withClasses(
-  core: Graph,
-  specification: Specification,
-  classes: readonly string[],
-  seed = 1,
-): { core: Graph; specification: Specification } {
-  const same = classes.length === specification.classes.length && classes.every((name, i) => name === specification.classes[i])
-  if (same) return { core, specification }
-  const random = new Random(seed)
-  const initializers = new Map(core.initializers)
-  for (const { weight, bias } of specification.classifiers) {
-    const [w, b] = [initializers.get(weight)!, initializers.get(bias)!]
-    const size = elementCount(w.shape.slice(1))
-    const filters = new Float32Array(classes.length * size)
-    const biases = new Float32Array(classes.length)
-    for (const [i, name] of classes.entries()) {
-      const from = specification.classes.indexOf(name)
-      if (from >= 0) {
-        filters.set((w.data as Float32Array).subarray(from * size, (from + 1) * size), i * size)
-        biases[i] = Number(b.data[from])
-      } else {
-        for (let j = 0; j < size; j++) filters[i * size + j] = random.normal() * 0.01
-        biases[i] = headOf(specification).newClassBias
-      }
+export function reshaped(options: {
+  literal: readonly number[]
+  was: readonly number[]
+  is: readonly number[]
+  batches: readonly [number, number]
+  /** Height and width of feature maps now, by "height width" before. */
+  maps: ReadonlyMap<string, readonly [number, number]>
+}): number[] {
+  const { literal, was, is, batches, maps } = options
+  // Zeros copy from the input and -1 takes the rest: such a shape fits every size as it is.
+  if (literal[0] === 0 && literal.includes(-1)) return [...literal]
+  const [from, to] = batches
+  const ratio = elementCount(is) / elementCount(was)
+  const shape = [...literal]
+  let left = ratio
+  const end = literal.length
+  const pair = end >= 4 ? maps.get(`${literal[end - 2]} ${literal[end - 1]}`) : undefined
+  if (pair) {
+    shape.splice(end - 2, 2, ...pair)
+    left /= (pair[0] * pair[1]) / (literal[end - 2]! * literal[end - 1]!)
+  } else {
+    const flat = [...maps].find(([key, now]) => {
+      const [h, w] = key.split(' ').map(Number) as [number, number]
+      return h * w > 1 && now[0] * now[1] !== h * w && literal.includes(h * w, 1)
+    })
+    if (flat) {
+      const [h, w] = flat[0].split(' ').map(Number) as [number, number]
+      shape[literal.lastIndexOf(h * w)] = flat[1][0] * flat[1][1]
+      left /= (flat[1][0] * flat[1][1]) / (h * w)
     }
-    initializers.set(weight, floatTensor([classes.length, ...w.shape.slice(1)], filters))
-    initializers.set(bias, floatTensor([classes.length], biases))
   }
-  const before = rowWidth(specification)
-  const changed = { ...specification, classes: [...classes] }
-  for (const { op, inputs } of core.nodes) {
-    const shape = op === 'Reshape' ? initializers.get(inputs[1]!) : undefined
-    if (!shape) continue
-    const sizes = Array.from(shape.data as BigInt64Array, Number)
-    if (sizes[1] === before) initializers.set(inputs[1]!, intTensor([sizes.length], sizes.with(1, rowWidth(changed))))
+  const batchRatio = to / from
+  if (batchRatio !== 1 && shape[0]! > 0) {
+    const open = shape.includes(-1)
+    // Beside an open size only a plain batch in front changes; else the batch lies in whatever comes first.
+    if (!open || (literal[0] === from && was[0] === from)) {
+      shape[0] = shape[0]! * batchRatio
+      left /= batchRatio
+    }
   }
-  return { core: { ...core, initializers }, specification: changed }
+  if (!shape.includes(-1) && Math.abs(left - 1) > 1e-9)
+    throw new Error(`a Reshape to [${literal.join(', ')}] fixes the size of the picture`)
+  return shape
 }
 
 /** A builder that goes on behind the core, with shapes inferred anew. */

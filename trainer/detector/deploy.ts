@@ -26,12 +26,16 @@ export function deployed(core: Graph, specification: Specification, { width, hei
   } else {
     const rows = g.value(specification.rows)
     const flat = g.reshape(rows, rows.shape.slice(1))
-    const cells = cellsOf({ width, height, strides: specification.strides })
+    const cells = cellsOf({ width, height, ...specification })
     const column = (values: Float32Array) => g.constant(values, [values.length, 1])
+    const { x, y, stride, sizes } = cells
     boxes = headOf(specification).boxes(g, specification, flat, {
-      x: column(cells.x),
-      y: column(cells.y),
-      stride: column(cells.stride),
+      x: column(x),
+      y: column(y),
+      stride: column(stride),
+      sizes: sizes && { width: column(sizes.width), height: column(sizes.height) },
+      width,
+      height,
     })
     scores = headOf(specification).scores(g, specification, flat)
   }

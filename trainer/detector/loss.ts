@@ -20,7 +20,7 @@ export interface TrainingShape {
 /**
  * Inputs beside `image` [B, H, W, 3], with R = B x cells and P = positives:
  * `index` int64 [P, 1] row of a positive, `classIndex` int64 [P, 2] its row and class, `target` [P, 4] its true box, `centre` [P, 3]
- * x, y and stride of its cell, `weight` [P, 1] (0 for padding), `rowWeight` [R, 1] (0 where nothing may be learnt: ignored regions),
+ * x, y and stride of its cell ([P, 5] with width and height where cells have anchors), `weight` [P, 1] (0 for padding), `rowWeight` [R, 1] (0 where nothing may be learnt: ignored regions),
  * `normalizer` [1] (one over the count of positives), and for heads that ask for it `oneHot` [P, C].
  */
 export function trainingGraph(
@@ -36,7 +36,8 @@ export function trainingGraph(
   const index = g.input('index', 'int64', [positives, 1])
   const classIndex = g.input('classIndex', 'int64', [positives, 2])
   const target = g.input('target', 'float32', [positives, 4])
-  const centre = g.input('centre', 'float32', [positives, 3])
+  const sized = specification.anchors !== undefined
+  const centre = g.input('centre', 'float32', [positives, sized ? 5 : 3])
   const weight = g.input('weight', 'float32', [positives, 1])
   const rowWeight = g.input('rowWeight', 'float32', [count, 1])
   const normalizer = g.reshape(g.input('normalizer', 'float32', [1]), [])
@@ -47,7 +48,14 @@ export function trainingGraph(
     specification,
     rows,
     chosen: (from, to) => g.op('GatherND', [columns(g, rows, from, to), index]),
-    centres: { x: part(0), y: part(1), stride: part(2) },
+    centres: {
+      x: part(0),
+      y: part(1),
+      stride: part(2),
+      sizes: sized ? { width: part(3), height: part(4) } : null,
+      width,
+      height,
+    },
     index,
     classIndex,
     oneHot,

@@ -6,8 +6,18 @@ import { ClassName } from '../../protocol/primitives.ts'
 import type { Graph } from '../onnx/graph.ts'
 
 /** The forms of raw rows that there are; heads/table.ts has one file for each. `fixed`: nodes that are only run, not trained. */
-export const Head = Type.Enum(['distances', 'yolox', 'fixed'])
+export const Head = Type.Enum(['distances', 'yolox', 'fastestdet', 'distribution', 'anchors', 'priors', 'fixed'])
 export type Head = Static<typeof Head>
+
+/** A convolution with a filter per class: its channels are `anchors` blocks of `before` others, one per class, `after` others. */
+const Classifier = Type.Object({
+  weight: Type.String(),
+  bias: Type.String(),
+  anchors: Type.Optional(Type.Integer({ minimum: 1 })),
+  before: Type.Optional(Type.Integer({ minimum: 0 })),
+  after: Type.Optional(Type.Integer({ minimum: 0 })),
+})
+export type Classifier = Static<typeof Classifier>
 
 export const Specification = Type.Object(
   {
@@ -23,8 +33,18 @@ export const Specification = Type.Object(
     /** Name of the feature map [batch, D, h, w] that the embedding is pooled from. */
     feature: Type.String(),
     strides: Type.Array(Type.Integer({ minimum: 1 })),
-    /** Convolutions with one filter per class: name of weight and bias. */
-    classifiers: Type.Array(Type.Object({ weight: Type.String(), bias: Type.String() })),
+    /** Where a cell's centre lies between its corner (0) and the next cell's (1), in strides; half when left out. */
+    cellOffset: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+    /** The cells of a grid share the picture evenly, where its size is no multiple of the stride. */
+    evenCells: Type.Optional(Type.Boolean()),
+    /** For heads with several rows a cell: width and height of each of them in input pixels, by grid. */
+    anchors: Type.Optional(Type.Array(Type.Array(Type.Tuple([Type.Number(), Type.Number()]), { minItems: 1 }))),
+    /** For `priors`: what centres and sizes are multiplied with (SSD's "variances"). */
+    variances: Type.Optional(Type.Tuple([Type.Number(), Type.Number()])),
+    /** For `distribution`: numbers of which each side is the expectation, reg_max + 1. */
+    bins: Type.Optional(Type.Integer({ minimum: 2 })),
+    /** What gives a class its filter; empty where it was not found, and then the classes stay as they are. */
+    classifiers: Type.Array(Classifier),
     /** `per-class`: a row carries one class; `class-agnostic`: one box, one row, with all its classes. */
     nms: Type.Enum(['per-class', 'class-agnostic']),
     nmsIou: Type.Number({ minimum: 0, maximum: 1 }),

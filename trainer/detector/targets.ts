@@ -1,7 +1,7 @@
 /** Turns the labels of a batch into the inputs of the training graph. */
 import type { Box } from '../../protocol/boxes.ts'
 import type { Feeds } from '../engine/step-worker.ts'
-import { assign } from './assignment.ts'
+import { type Assignment, assign as adaptive } from './assignment.ts'
 import type { Cells } from './cells.ts'
 
 /** A labelled box in pixels of the model's input; `ignore` marks a region from which nothing may be learnt. */
@@ -16,13 +16,22 @@ const smallest = 2
 
 export function targetsOf(
   pictures: readonly (readonly Label[])[],
-  { cells, classes, positives, oneHot }: { cells: Cells; classes: number; positives: number; oneHot: boolean },
+  options: {
+    cells: Cells
+    classes: number
+    positives: number
+    oneHot: boolean
+    /** Which cells answer for which box; adaptive training sample selection when left out. */
+    assign?: (truths: readonly Box[], cells: Cells) => Assignment[]
+  },
 ): Feeds {
+  const { cells, classes, positives, oneHot, assign = adaptive } = options
+  const centreWidth = cells.sizes ? 5 : 3
   const perPicture = cells.x.length
   const index = new BigInt64Array(positives)
   const classIndex = new BigInt64Array(positives * 2)
   const target = new Float32Array(positives * 4)
-  const centre = new Float32Array(positives * 3)
+  const centre = new Float32Array(positives * centreWidth)
   const weight = new Float32Array(positives)
   const hot = new Float32Array(oneHot ? positives * classes : 0)
   const rowWeight = new Float32Array(perPicture * pictures.length).fill(1)
@@ -48,7 +57,8 @@ export function targetsOf(
       classIndex[next * 2] = row
       classIndex[next * 2 + 1] = BigInt(label)
       target.set(box, next * 4)
-      centre.set([cells.x[cell]!, cells.y[cell]!, cells.stride[cell]!], next * 3)
+      centre.set([cells.x[cell]!, cells.y[cell]!, cells.stride[cell]!], next * centreWidth)
+      if (cells.sizes) centre.set([cells.sizes.width[cell]!, cells.sizes.height[cell]!], next * centreWidth + 3)
       weight[next] = 1
       if (oneHot) hot[next * classes + label] = 1
       rowWeight[first + cell] = 1
@@ -58,13 +68,14 @@ export function targetsOf(
   // Padding points at the first row with weight 0; its box must be a sane one, or its gradient would be NaN times 0.
   for (let i = next; i < positives; i++) {
     target.set([0, 0, 8, 8], i * 4)
-    centre.set([4, 4, 8], i * 3)
+    centre.set([4, 4, 8], i * centreWidth)
+    if (cells.sizes) centre.set([8, 8], i * centreWidth + 3)
   }
   return {
     index: { type: 'int64', shape: [positives, 1], data: index },
     classIndex: { type: 'int64', shape: [positives, 2], data: classIndex },
     target: { type: 'float32', shape: [positives, 4], data: target },
-    centre: { type: 'float32', shape: [positives, 3], data: centre },
+    centre: { type: 'float32', shape: [positives, centreWidth], data: centre },
     weight: { type: 'float32', shape: [positives, 1], data: weight },
     rowWeight: { type: 'float32', shape: [rowWeight.length, 1], data: rowWeight },
     normalizer: { type: 'float32', shape: [1], data: Float32Array.of(1 / Math.max(1, next)) },

@@ -5,7 +5,8 @@ import { MuninnError } from '../../protocol/errors.ts'
 import { Loader } from '../data/loader.ts'
 import type { LabelledSample } from '../data/sample.ts'
 import { sharesOf } from '../data/sampling.ts'
-import { coreOf, withClasses, withInput } from '../detector/core.ts'
+import { withClasses } from '../detector/classes.ts'
+import { coreOf, withInput } from '../detector/core.ts'
 import { deployed } from '../detector/deploy.ts'
 import { headOf } from '../detector/heads/table.ts'
 import { losses, trainingGraph } from '../detector/loss.ts'
@@ -21,6 +22,7 @@ import { readOnnx } from '../onnx/read.ts'
 import { writeOnnx } from '../onnx/write.ts'
 import { markOf } from '../quantization/mark.ts'
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts'
+import { layersOf, stageRates, trainedParameters } from './layers.ts'
 import { augmentationAt, defaultRecipe, type Recipe } from './recipe.ts'
 import { averageDecayAt, epochsFor, rateAt } from './schedule.ts'
 
@@ -50,6 +52,10 @@ export interface TrainOptions {
   readonly rate?: number | null
   /** Pictures in one update. */
   readonly batch?: number
+  /** Below 1: this share of the layers stays as it is, first to last; from 1 on: so many of the backbone's stages. */
+  readonly freeze?: number
+  /** Factor of the learning rate for each stage further from the head; 1 when left out. */
+  readonly rateDecay?: number
   readonly seed?: number
   readonly workers?: number
   /** What is not as by default. */
@@ -98,7 +104,7 @@ interface Start {
   readonly height: number
 }
 
-function startFrom({ base, classes, inputSize, seed = 1 }: TrainOptions): Start {
+function startFrom({ base, classes, inputSize, seed = 1, onLog = () => {} }: TrainOptions): Start {
   if (!base) {
     const { graph, specification } = plainNetwork({ width: inputSize, height: inputSize, classes, random: new Random(seed) })
     return { core: graph, specification, width: inputSize, height: inputSize }
@@ -113,23 +119,22 @@ function startFrom({ base, classes, inputSize, seed = 1 }: TrainOptions): Start 
     )
   headOf(known)
   const { core, specification } = withClasses(coreOf(graph, known), known, classes, seed)
-  return {
-    core: withInput(core, { batch: 1, width: inputSize, height: inputSize }),
-    specification,
-    width: inputSize,
-    height: inputSize,
+  const [, height, width] = core.inputs[0]!.shape.map(Number) as [number, number, number]
+  const own = { core, specification, width, height }
+  // A model whose pictures are wider than high stays so.
+  if (Math.max(width, height) === inputSize) return own
+  try {
+    const sized = withInput(core, { batch: 1, width: inputSize, height: inputSize })
+    return { core: sized, specification, width: inputSize, height: inputSize }
+  } catch (error) {
+    if (!(error instanceof MuninnError)) throw error
+    onLog(`${error.message}; it is trained at its own ${width} x ${height}`)
+    return own
   }
 }
 
-/** Convolution filters and biases, and the scales and biases of normalisations: float initialisers that the core's layers own. */
-export function trainable(core: Graph): string[] {
-  const names = new Set<string>()
-  for (const { op, inputs } of core.nodes) {
-    const own = op === 'Conv' || op === 'BatchNormalization' ? inputs.slice(1, 3) : []
-    for (const name of own) if (core.initializers.get(name)?.type === 'float32') names.add(name)
-  }
-  return [...names]
-}
+/** All parameters of a core. */
+export const trainable = (core: Graph): string[] => trainedParameters(layersOf(core))
 
 /** The deployed file with the averaged parameters of a state. */
 export function exportModel(start: Start, step: StepGraph, state: TrainerState): Uint8Array {
@@ -145,33 +150,26 @@ export function exportModel(start: Start, step: StepGraph, state: TrainerState):
 
 /** @throws MuninnError; the signal's reason when it was aborted */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const {
-    classes,
-    samples,
-    seed = 1,
-    batch = 8,
-    minutes = Number.POSITIVE_INFINITY,
-    signal,
-    onProgress,
-    onLog = () => {},
-  } = options
+  const { samples, seed = 1, batch = 8, minutes = Number.POSITIVE_INFINITY, signal, onProgress, onLog = () => {} } = options
   if (samples.length === 0) throw new MuninnError('NOT_READY', 'there is no labelled picture to train on')
   if (!samples.some(({ labels }) => labels.length > 0))
     throw new MuninnError('NOT_READY', 'none of the pictures to train on has a box')
   const start = startFrom(options)
   const { specification, width, height } = start
+  const { freeze, rateDecay } = options
+  const layers = layersOf(start.core)
   const { parts, micro } = microBatches(batch)
   const positives = positivesPerPicture * micro
   const dialect = await cpuDialect()
   const step = compileStep({
     graph: trainingGraph(start.core, specification, { batch: micro, width, height, positives }),
     losses: [...losses],
-    parameters: trainable(start.core),
+    parameters: trainedParameters(layers, freeze),
     dialect,
   })
   const recipe: Recipe = { ...defaultRecipe, ...options.recipe }
   const peak = options.rate ?? (options.base ? 7e-4 : 2e-3)
-  const fingerprint = fingerprintOf(options, { micro, parts, peak, recipe })
+  const fingerprint = fingerprintOf(options, { micro, parts, peak, recipe, freeze, rateDecay })
   const resumed = resumeFrom(options.resume, fingerprint, onLog)
   const state = resumed?.state ?? initialState(packed(start.core, step.parameters), packed(start.core, step.statistics))
   const perStep = micro * parts
@@ -179,13 +177,14 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     options.steps ?? Math.max(30, Math.ceil(((options.epochs ?? epochsFor(samples.length)) * samples.length) / perStep))
   let steps = resumed?.steps ?? wanted
   const heads = new Set(specification.classifiers.flatMap(({ weight, bias }) => [weight, bias]))
+  const rates = stageRates(layers, rateDecay)
   const runner = new StepRunner({
     step,
     losses: [...losses],
     state,
     workers: options.workers ?? cpus().length,
     // A pretrained body moves more slowly than new class filters.
-    rateScale: (name) => (options.base && !heads.has(name) ? 0.6 : 1),
+    rateScale: (name) => (options.base && !heads.has(name) ? 0.6 : 1) * (rates.get(name) ?? 1),
     decay: (_, shape) => (shape.length > 1 ? 0.02 : 0),
   })
   const setup = {
@@ -193,10 +192,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     shares: sharesOf(samples, recipe),
     width,
     height,
-    strides: specification.strides,
-    classes: classes.length,
+    specification,
     positives,
-    oneHot: headOf(specification).oneHot,
     batch: micro,
     parts,
     seed,

@@ -32,3 +32,28 @@ export const qualityOf = (g: GraphBuilder, iou: Value, weight: Value): Value =>
 /** Sum of `values` [P, 1] over the positives, divided by their count. */
 export const perPositive = (g: GraphBuilder, values: Value, weight: Value, normalizer: Value): Value =>
   g.mul(g.sum(g.mul(values, weight)), normalizer)
+
+/** log softmax along the last axis of [n, k], kept finite by taking the greatest logit off first. */
+export function logSoftmax(g: GraphBuilder, logits: Value, name: string): Value {
+  const greatest = given(g, g.op('ReduceMax', [logits], { attributes: { axes: [1], keepdims: 1 } }), `${name}/greatest`)
+  const shifted = g.sub(logits, greatest)
+  return g.sub(shifted, g.log(g.sum(g.exp(shifted), [1], true)))
+}
+
+/** Cross-entropy of a softmax over logits [P, C] with the true class, [P, 1]. */
+export const softmaxCrossEntropy = (g: GraphBuilder, logits: Value, oneHot: Value, name: string): Value =>
+  g.neg(g.sum(g.mul(logSoftmax(g, logits, name), oneHot), [1], true))
+
+/** Quality focal loss with beta 2 (Li et al. 2020): the overlap as the target of the true class, 0 elsewhere. */
+export function qualityFocal(
+  g: GraphBuilder,
+  input: { logits: Value; classIndex: Value; quality: Value; rowWeight: Value; normalizer: Value },
+): Value {
+  const { logits, classIndex, quality, rowWeight, normalizer } = input
+  const none = g.filled(logits.shape)
+  const wanted = g.op('ScatterND', [none, classIndex, g.reshape(quality, [quality.shape[0]!])], {
+    attributes: { reduction: 'add' },
+  })
+  const error = g.sub(wanted, g.sigmoid(logits))
+  return g.mul(g.sum(g.mul(g.mul(crossEntropy(g, logits, wanted), g.mul(error, error)), rowWeight)), normalizer)
+}

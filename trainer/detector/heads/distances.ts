@@ -1,6 +1,6 @@
 /** The built-in head. Rows are [l, t, r, b, class logits]: logarithms of the distances from the cell's centre, in strides (FCOS, Tian et al. 2019). */
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
-import { crossEntropy, overlaps, perPositive, qualityOf } from './box-loss.ts'
+import { overlaps, perPositive, qualityFocal, qualityOf } from './box-loss.ts'
 import { type Centres, columns, type HeadKind, limitedExp } from './head.ts'
 
 const lead = 4
@@ -23,15 +23,12 @@ export const distances: HeadKind = {
   losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, normalizer, classIndex }) => {
     const { iou, giou } = overlaps(g, boxes(g, specification, chosen(0, lead), centres), target)
     const quality = qualityOf(g, iou, weight)
-    const classes = specification.classes.length
-    const logits = g.slice(rows, [lead], [lead + classes], [1])
+    const logits = columns(g, rows, lead, lead + specification.classes.length)
     const box = g.scale(perPositive(g, g.sub(g.constant(1), giou), weight, normalizer), 2)
-    const none = g.filled([rows.shape[0]!, classes])
-    const wanted = g.op('ScatterND', [none, classIndex, g.reshape(quality, [quality.shape[0]!])], {
-      attributes: { reduction: 'add' },
-    })
-    const error = g.sub(wanted, g.sigmoid(logits))
-    const focal = g.mul(g.mul(crossEntropy(g, logits, wanted), g.mul(error, error)), rowWeight)
-    return { box, classes: g.mul(g.sum(focal), normalizer), object: g.scale(box, 0) }
+    return {
+      box,
+      classes: qualityFocal(g, { logits, classIndex, quality, rowWeight, normalizer }),
+      object: g.scale(box, 0),
+    }
   },
 }

@@ -1,12 +1,20 @@
 /** What a head is: it knows the layout of one form of raw rows, how a row becomes a box and scores, and what trains it. */
+import type { Box } from '../../../protocol/boxes.ts'
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
+import type { Assignment } from '../assignment.ts'
+import type { Cells } from '../cells.ts'
 import type { Specification } from '../specification.ts'
 
-/** Centre and stride of the cell of each row, each [rows, 1], in input pixels. */
+/** Where the cell of each row lies: values [rows, 1] in input pixels. */
 export interface Centres {
   readonly x: Value
   readonly y: Value
   readonly stride: Value
+  /** Of its anchor, for heads that have some. */
+  readonly sizes: { readonly width: Value; readonly height: Value } | null
+  /** Of the input. */
+  readonly width: number
+  readonly height: number
 }
 
 export interface LossInput {
@@ -48,6 +56,8 @@ export interface HeadKind {
   readonly newClassBias: number
   /** Whether the loss wants `oneHot`. */
   readonly oneHot: boolean
+  /** Which rows answer for which box; adaptive training sample selection where left out. */
+  readonly assign?: (truths: readonly Box[], cells: Cells) => Assignment[]
   /** Boxes [.., 4] x1 y1 x2 y2 in input pixels. */
   readonly boxes: (g: GraphBuilder, specification: Specification, rows: Value, centres: Centres) => Value
   /** Probabilities [.., C]. */

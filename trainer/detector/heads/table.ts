@@ -1,11 +1,22 @@
 /** Every head that can be trained, by the name that a specification gives it. */
 import { MuninnError } from '../../../protocol/errors.ts'
 import type { Head, Specification } from '../specification.ts'
+import { anchors } from './anchors.ts'
 import { distances } from './distances.ts'
+import { distribution } from './distribution.ts'
+import { fastestdet } from './fastestdet.ts'
 import type { HeadKind } from './head.ts'
+import { priors } from './priors.ts'
 import { yolox } from './yolox.ts'
 
-const heads: Readonly<Record<Exclude<Head, 'fixed'>, HeadKind>> = { distances, yolox }
+const heads: Readonly<Record<Exclude<Head, 'fixed'>, HeadKind>> = {
+  distances,
+  yolox,
+  fastestdet,
+  distribution,
+  anchors,
+  priors,
+}
 
 /** @throws MuninnError BAD_MODEL for a model that can only be run */
 export function headOf({ head, architecture }: Pick<Specification, 'head' | 'architecture'>): HeadKind {

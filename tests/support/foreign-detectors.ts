@@ -1,0 +1,315 @@
+/**
+ * Small networks whose ends are laid out as each family's published export has it (inputs, per-grid maps, decoding nodes, outputs), with
+ * weights from a seed: what adapters are tested on where the real files are not at hand.
+ */
+import { Random } from '../../trainer/detector/random.ts'
+import { GraphBuilder, type Value } from '../../trainer/graph/builder.ts'
+import { elementCount, floatTensor, type Graph } from '../../trainer/onnx/graph.ts'
+
+export interface Layout {
+  readonly classes: number
+  readonly width: number
+  readonly height: number
+  readonly seed?: number
+  readonly opset?: number
+}
+
+/** Spread of the head's weights: wide gives a fresh network something to say, narrow lets it start near nothing. */
+const spread = 0.15
+
+class Net {
+  readonly g = new GraphBuilder('foreign')
+  readonly #random: Random
+  readonly #loud: boolean
+  readonly #opset: number
+
+  constructor({ seed = 1, opset = 17, loud }: ForeignOptions) {
+    this.#random = new Random(seed)
+    this.#loud = loud
+    this.#opset = opset
+  }
+
+  /** Before opset 13 the sizes are an attribute. */
+  split(value: Value, sizes: readonly number[], axis: number): Value[] {
+    const old = this.#opset < 13
+    const attributes: Record<string, number | readonly number[]> = old ? { axis, split: sizes } : { axis }
+    return this.g.ops('Split', old ? [value] : [value, this.g.ints(sizes)], { attributes, outputs: sizes.length })
+  }
+
+  weight(name: string, shape: readonly number[], deviation: number): Value {
+    const data = Float32Array.from({ length: elementCount(shape) }, () => this.#random.normal() * deviation)
+    return this.g.initializer(name, floatTensor(shape, data))
+  }
+
+  vector(name: string, shape: readonly number[], value: (index: number) => number): Value {
+    return this.g.initializer(
+      name,
+      floatTensor(
+        shape,
+        Float32Array.from({ length: elementCount(shape) }, (_, i) => value(i)),
+      ),
+    )
+  }
+
+  /** Convolution, live BatchNormalization, ReLU. */
+  unit(name: string, x: Value, channels: number, stride: number, deviation = 1): Value {
+    const inputs = x.shape[1]!
+    const y = this.g.conv(x, this.weight(`${name}.weight`, [channels, inputs, 3, 3], Math.sqrt(2 / (9 * inputs))), null, {
+      stride,
+      pad: 1,
+    })
+    const statistics = [1, 0, 0, deviation ** 2].map((value, i) => this.vector(`${name}.bn${i}`, [channels], () => value))
+    return this.g.relu(this.g.op('BatchNormalization', [y, ...statistics], { attributes: { epsilon: { float: 1e-5 } } }))
+  }
+
+  /** One feature map for each stride; `deviation` of what comes in. */
+  features(image: Value, strides: readonly number[], deviation = 1, channels = 32): Value[] {
+    let x = this.unit('stem', image, 16, 2, deviation)
+    const maps: Value[] = []
+    for (let stride = 4; stride <= strides.at(-1)!; stride *= 2) {
+      x = this.unit(`stage${stride}`, x, channels, 2)
+      if (strides.includes(stride)) maps.push(this.unit(`lateral${stride}`, x, channels, 1))
+    }
+    return maps
+  }
+
+  /** A 1 x 1 convolution with bias to a map of logits. */
+  head(name: string, x: Value, channels: number, bias: (channel: number) => number = () => 0): Value {
+    const w = this.weight(`${name}.weight`, [channels, x.shape[1]!, 1, 1], this.#loud ? spread : 0.01)
+    const b = this.vector(`${name}.bias`, [channels], (i) => bias(i) + (this.#loud ? this.#random.normal() * spread : 0))
+    return this.g.conv(x, w, b)
+  }
+
+  done(outputs: readonly Value[], names: readonly string[], opset = 17): Graph {
+    for (const [i, value] of outputs.entries()) this.g.output(value, names[i]!)
+    this.g.graph.opsets[''] = opset
+    return this.g.graph
+  }
+}
+
+export interface ForeignOptions extends Layout {
+  /** Weights of a network that has much to say, for decoding; false: one that is to be trained. */
+  readonly loud: boolean
+}
+
+const three = [8, 16, 32]
+const prior = -Math.log(99)
+
+export function yoloxNet(layout: ForeignOptions, decoded = false): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const { classes, width, height } = layout
+  const image = g.input('images', 'float32', [1, 3, height, width])
+  const maps = net
+    .features(image, three, 255)
+    .map((x, i) =>
+      g.concat(
+        [
+          net.head(`reg${i}`, x, 4),
+          g.sigmoid(net.head(`obj${i}`, x, 1, () => (layout.loud ? 0 : -4))),
+          g.sigmoid(net.head(`cls${i}`, x, classes, () => -2 * Number(!layout.loud))),
+        ],
+        1,
+      ),
+    )
+  const rows = g.transpose(
+    g.concat(
+      maps.map((map) => g.reshape(map, [1, 5 + classes, -1])),
+      2,
+    ),
+    [0, 2, 1],
+  )
+  if (!decoded) return net.done([rows], ['output'], layout.opset)
+  const grid = three.flatMap((stride) => cellsOf(width, height, stride).map(([x, y]) => ({ x, y, stride })))
+  const column = (of: (cell: { x: number; y: number; stride: number }) => readonly number[], k: number) =>
+    g.constant(grid.flatMap(of), [1, grid.length, k])
+  const strides = column(({ stride }) => [stride], 1)
+  const part = (from: number, to: number) => g.slice(rows, [from], [to], [2])
+  const xy = g.mul(
+    g.add(
+      part(0, 2),
+      column(({ x, y }) => [x, y], 2),
+    ),
+    strides,
+  )
+  return net.done([g.concat([xy, g.mul(g.exp(part(2, 4)), strides), part(4, 5 + classes)], 2)], ['output'], layout.opset)
+}
+
+/** Columns and rows of a grid's cells, row by row. */
+export function cellsOf(width: number, height: number, stride: number): [number, number][] {
+  const columns = Math.ceil(width / stride)
+  return Array.from({ length: columns * Math.ceil(height / stride) }, (_, i) => [i % columns, Math.floor(i / columns)])
+}
+
+export function fastestdetNet(layout: ForeignOptions): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const image = g.input('input.1', 'float32', [1, 3, layout.height, layout.width])
+  const [x] = net.features(image, [16])
+  const kinds = g.transpose(net.head('cls', x!, layout.classes), [0, 3, 2, 1])
+  const softmax = g.transpose(g.op('Softmax', [kinds], { attributes: { axis: 3 } }), [0, 3, 2, 1])
+  const object = g.sigmoid(net.head('obj', x!, 1, () => (layout.loud ? 0 : -3)))
+  return net.done([g.concat([object, net.head('reg', x!, 4), softmax], 1)], ['758'], layout.opset)
+}
+
+/** @param shared one convolution for classes and distances, as in NanoDet-Plus; else one each and a learnt scale, as before */
+export function nanodetNet(layout: ForeignOptions, { strides, shared }: { strides: readonly number[]; shared: boolean }): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const { classes } = layout
+  const image = g.input('data', 'float32', [1, 3, layout.height, layout.width])
+  const flat = net.features(image, strides).map((x, i) => {
+    const bias = (channel: number) => (channel < classes && !layout.loud ? prior : 0)
+    const [scores, distances] = shared
+      ? (net.split(net.head(`gfl${i}`, x, classes + 32, bias), [classes, 32], 1) as [Value, Value])
+      : [
+          net.head(`cls${i}`, x, classes, bias),
+          g.mul(
+            net.head(`reg${i}`, x, 32),
+            net.vector(`scale${i}`, [], () => 1.1),
+          ),
+        ]
+    return g.reshape(g.concat([g.sigmoid(scores), distances], 1), [1, classes + 32, -1])
+  })
+  return net.done([g.transpose(g.concat(flat, 2), [0, 2, 1])], ['output'], layout.opset)
+}
+
+export function picodetNet(layout: ForeignOptions): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const { classes } = layout
+  const image = g.input('image', 'float32', [1, 3, layout.height, layout.width])
+  const pairs = net.features(image, [8, 16, 32, 64]).map((x, i) => {
+    // Paddle's converter adds the bias in a node of its own.
+    const w = net.weight(`cls${i}.weight`, [classes, x.shape[1]!, 1, 1], layout.loud ? spread : 0.01)
+    const bias = net.vector(`cls${i}.bias`, [1, classes, 1, 1], () => (layout.loud ? 0 : prior))
+    const scores = g.sigmoid(g.add(g.conv(x, w, null), bias))
+    const rows = (value: Value, width: number) => g.transpose(g.reshape(value, [1, width, -1]), [0, 2, 1])
+    return { scores: rows(scores, classes), distances: rows(net.head(`reg${i}`, x, 32), 32) }
+  })
+  const outputs = [...pairs.map(({ scores }) => scores), ...pairs.map(({ distances }) => distances)]
+  return net.done(
+    outputs,
+    outputs.map((_, i) => `save_infer_model/scale_${i}.tmp_0`),
+    layout.opset,
+  )
+}
+
+export const yolov5Anchors = [
+  [10, 13, 16, 30, 33, 23],
+  [30, 61, 62, 45, 59, 119],
+  [116, 90, 156, 198, 373, 326],
+]
+
+export function yolov5Net(layout: ForeignOptions): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const { classes, width, height } = layout
+  const row = 5 + classes
+  const image = g.input('images', 'float32', [1, 3, height, width])
+  const raw: Value[] = []
+  const rows = net.features(image, three).map((x, i) => {
+    const stride = three[i]!
+    const [h, w] = [x.shape[2]!, x.shape[3]!]
+    const map = net.head(`m${i}`, x, 3 * row, (channel) => (layout.loud ? 0 : channel % row === 4 ? -4 : 0))
+    const open = g.transpose(g.reshape(map, [1, 3, row, h, w]), [0, 1, 3, 4, 2])
+    raw.push(open)
+    const [xy, wh, rest] = net.split(g.sigmoid(open), [2, 2, 1 + classes], 4) as [Value, Value, Value]
+    const corner = cellsOf(width, height, stride).flatMap(([cx, cy]) => [cx - 0.5, cy - 0.5])
+    const grid = g.constant([...corner, ...corner, ...corner], [1, 3, h, w, 2])
+    const sizes = g.constant(
+      [0, 1, 2].flatMap((a) => Array.from({ length: h * w }, () => yolov5Anchors[i]!.slice(a * 2, a * 2 + 2)).flat()),
+      [1, 3, h, w, 2],
+    )
+    const centre = g.scale(g.add(g.scale(xy, 2), grid), stride)
+    const size = g.mul(g.op('Pow', [g.scale(wh, 2), g.constant(2)]), sizes)
+    return g.reshape(g.concat([centre, size, rest], 4), [1, 3 * h * w, row])
+  })
+  // Older exports also give the raw maps.
+  return net.done([g.concat(rows, 1), ...raw], ['output', '350', '498', '646'], layout.opset)
+}
+
+export function yolov8Net(layout: ForeignOptions): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const { classes, width, height } = layout
+  const image = g.input('images', 'float32', [1, 3, height, width])
+  const flat = net.features(image, three).map((x, i) => {
+    const both = g.concat([net.head(`cv2.${i}`, x, 64), net.head(`cv3.${i}`, x, classes, () => (layout.loud ? 0 : prior))], 1)
+    return g.reshape(both, [1, 64 + classes, -1])
+  })
+  const cells = three.flatMap((stride) => cellsOf(width, height, stride).map(([x, y]) => [x + 0.5, y + 0.5, stride] as const))
+  const n = cells.length
+  const [box, kinds] = net.split(g.concat(flat, 2), [64, classes], 1) as [Value, Value]
+  const softmax = g.op('Softmax', [g.transpose(g.reshape(box, [1, 4, 16, n]), [0, 2, 1, 3])], { attributes: { axis: 1 } })
+  const distances = g.reshape(
+    g.conv(
+      softmax,
+      net.vector('dfl.weight', [1, 16, 1, 1], (i) => i),
+      null,
+    ),
+    [1, 4, n],
+  )
+  const anchors = g.constant([...cells.map(([x]) => x), ...cells.map(([, y]) => y)], [1, 2, n])
+  const low = g.sub(anchors, g.slice(distances, [0], [2], [1]))
+  const high = g.add(anchors, g.slice(distances, [2], [4], [1]))
+  const boxes = g.concat([g.div(g.add(low, high), g.constant(2)), g.sub(high, low)], 1)
+  const strides = g.constant(
+    cells.map(([, , stride]) => stride),
+    [1, n],
+  )
+  return net.done([g.concat([g.mul(boxes, strides), g.sigmoid(kinds)], 1)], ['output0'], layout.opset)
+}
+
+/** Sizes of the priors of a grid in pixels, and the priors themselves as shares of the picture: centre x, centre y, width, height. */
+export const ssdSizes = [
+  [10, 16, 24],
+  [32, 48],
+  [64, 96],
+]
+export function ssdPriors({ width, height }: Layout): number[][] {
+  return three.flatMap((stride, i) => {
+    const [columns, rows] = [Math.ceil(width / stride), Math.ceil(height / stride)]
+    return cellsOf(width, height, stride).flatMap(([x, y]) =>
+      ssdSizes[i]!.map((size) => [(x + 0.5) / columns, (y + 0.5) / rows, size / width, size / height]),
+    )
+  })
+}
+
+export function ssdNet(layout: ForeignOptions): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const image = g.input('input', 'float32', [1, 3, layout.height, layout.width])
+  const width = layout.classes + 1
+  const heads = net.features(image, three).map((x, i) => {
+    const perCell = ssdSizes[i]!.length
+    const rows = (value: Value, k: number) => g.reshape(g.transpose(value, [0, 2, 3, 1]), [1, -1, k])
+    const kinds = net.head(`cls${i}`, x, perCell * width, (channel) => (channel % width === 0 && !layout.loud ? 3 : 0))
+    return { kinds: rows(kinds, width), location: rows(net.head(`reg${i}`, x, perCell * 4), 4) }
+  })
+  const softmax = g.op(
+    'Softmax',
+    [
+      g.concat(
+        heads.map(({ kinds }) => kinds),
+        1,
+      ),
+    ],
+    { attributes: { axis: 2 } },
+  )
+  const location = g.concat(
+    heads.map((each) => each.location),
+    1,
+  )
+  const priors = ssdPriors(layout)
+  const constant = (from: number) =>
+    g.constant(
+      priors.flatMap((each) => each.slice(from, from + 2)),
+      [1, priors.length, 2],
+    )
+  const [places, sizes] = [constant(0), constant(2)]
+  const part = (value: Value, from: number) => g.slice(value, [from], [from + 2], [2])
+  const centre = g.add(g.mul(g.scale(part(location, 0), 0.1), sizes), places)
+  const half = g.div(g.mul(g.exp(g.scale(part(location, 2), 0.2)), sizes), g.constant(2))
+  return net.done([softmax, g.concat([g.sub(centre, half), g.add(centre, half)], 2)], ['scores', 'boxes'], layout.opset)
+}

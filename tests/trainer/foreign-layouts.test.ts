@@ -1,0 +1,342 @@
+/** Every family's published layout, adopted, gives the boxes that plain code reads off the network's own outputs. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import ort from 'onnxruntime-node'
+import { iou } from '../../protocol/boxes.ts'
+import type { AdapterOptions } from '../../trainer/adapters/adapter.ts'
+import { adopt } from '../../trainer/adapters/adopt-file.ts'
+import { adapters } from '../../trainer/adapters/table.ts'
+import { deployed } from '../../trainer/detector/deploy.ts'
+import { Random } from '../../trainer/detector/random.ts'
+import { GraphBuilder } from '../../trainer/graph/builder.ts'
+import type { Graph } from '../../trainer/onnx/graph.ts'
+import { readOnnx } from '../../trainer/onnx/read.ts'
+import { upgrade } from '../../trainer/onnx/upgrade.ts'
+import { writeOnnx } from '../../trainer/onnx/write.ts'
+import {
+  cellsOf,
+  fastestdetNet,
+  nanodetNet,
+  picodetNet,
+  ssdNet,
+  yolov5Net,
+  yolov8Net,
+  yoloxNet,
+} from '../support/foreign-detectors.ts'
+
+const classes = ['a', 'b', 'c']
+const C = classes.length
+const size = { width: 96, height: 64 }
+const layout = { ...size, classes: C, loud: true }
+
+interface Candidate {
+  readonly box: readonly [number, number, number, number]
+  readonly scores: readonly number[]
+}
+type Outputs = Readonly<Record<string, Float32Array>>
+
+interface Case {
+  readonly name: string
+  readonly adapter: string
+  readonly graph: Graph
+  /** Network number of a channel (0 red, 1 green, 2 blue) of a pixel, and the order of channels. */
+  readonly prepare: (value: number, channel: number) => number
+  readonly bgr: boolean
+  readonly decode: (outputs: Outputs) => Candidate[]
+  readonly architecture: string
+  readonly head: string
+  readonly options?: Partial<AdapterOptions>
+}
+
+const centred = (cx: number, cy: number, w: number, h: number) => [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2] as const
+const rowsOf = (data: Float32Array, width: number): number[][] =>
+  Array.from({ length: data.length / width }, (_, i) => Array.from(data.subarray(i * width, (i + 1) * width)))
+const gridOf = (strides: readonly number[]) =>
+  strides.flatMap((stride) => cellsOf(size.width, size.height, stride).map(([x, y]) => ({ x, y, stride })))
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x))
+
+function yoloxRows(data: Float32Array): Candidate[] {
+  const grid = gridOf([8, 16, 32])
+  return rowsOf(data, 5 + C).map(([x, y, w, h, object, ...kinds], i) => {
+    const { x: gx, y: gy, stride } = grid[i]!
+    return {
+      box: centred((x! + gx) * stride, (y! + gy) * stride, Math.exp(w!) * stride, Math.exp(h!) * stride),
+      scores: kinds.map((kind) => kind * object!),
+    }
+  })
+}
+
+/** Expectation of a softmax over 0, 1, 2, ... */
+function expectation(logits: readonly number[]): number {
+  const weights = logits.map((each) => Math.exp(each))
+  const sum = weights.reduce((a, b) => a + b)
+  return weights.reduce((total, weight, i) => total + (weight / sum) * i, 0)
+}
+
+function distances(kinds: readonly number[], numbers: readonly number[], cell: { x: number; y: number; stride: number }) {
+  const [l, t, r, b] = [0, 1, 2, 3].map((i) => expectation(numbers.slice(i * 8, i * 8 + 8)) * cell.stride) as [
+    number,
+    number,
+    number,
+    number,
+  ]
+  return { box: [cell.x - l, cell.y - t, cell.x + r, cell.y + b] as const, scores: kinds }
+}
+
+const nanodetRows =
+  (strides: readonly number[], offset: number) =>
+  ({ output }: Outputs): Candidate[] => {
+    const grid = gridOf(strides)
+    return rowsOf(output!, C + 32).map((row, i) => {
+      const { x, y, stride } = grid[i]!
+      return distances(row.slice(0, C), row.slice(C), { x: (x + offset) * stride, y: (y + offset) * stride, stride })
+    })
+  }
+
+const bgrMean = [103.53, 116.28, 123.675]
+const bgrDeviation = [57.375, 57.12, 58.395]
+const nanodetPixels = (value: number, channel: number) => (value - bgrMean[2 - channel]!) / bgrDeviation[2 - channel]!
+const share = (value: number) => value / 255
+
+const raw = (): Graph => {
+  const g = new GraphBuilder('raw')
+  const x = g.input('input', 'float32', [1, 3, size.height, size.width])
+  const random = new Random(3)
+  const map = g.relu(
+    g.conv(
+      x,
+      g.constant(
+        Float32Array.from({ length: 32 * 3 * 9 }, () => random.normal()),
+        [32, 3, 3, 3],
+      ),
+      null,
+      { stride: 8, pad: 1 },
+    ),
+  )
+  const flat = g.transpose(g.reshape(map, [1, 32, -1]), [0, 2, 1])
+  const part = (from: number, to: number) => g.sigmoid(g.slice(flat, [from], [to], [2]))
+  g.output(g.concat([part(0, 2), g.scale(part(2, 4), 0.4)], 2), 'boxes')
+  g.output(g.transpose(part(4, 4 + C), [0, 2, 1]), 'scores')
+  return g.graph
+}
+
+const cases: Case[] = [
+  ...[11, 13, 17].map(
+    (opset): Case => ({
+      name: `YOLOX of opset ${opset}`,
+      adapter: 'yolox',
+      graph: yoloxNet({ ...layout, opset }),
+      prepare: (value) => value,
+      bgr: true,
+      decode: ({ output }) => yoloxRows(output!),
+      architecture: 'yolox',
+      head: 'yolox',
+    }),
+  ),
+  {
+    name: 'YOLOX with decoding inside',
+    adapter: 'yolox',
+    graph: yoloxNet(layout, true),
+    prepare: (value) => value,
+    bgr: true,
+    decode: ({ output }) =>
+      rowsOf(output!, 5 + C).map(([x, y, w, h, object, ...kinds]) => ({
+        box: centred(x!, y!, w!, h!),
+        scores: kinds.map((kind) => kind * object!),
+      })),
+    architecture: 'yolox',
+    head: 'yolox',
+  },
+  {
+    name: 'FastestDet',
+    adapter: 'fastestdet',
+    graph: fastestdetNet(layout),
+    prepare: share,
+    bgr: true,
+    decode: ({ 758: output }) => {
+      const cells = cellsOf(size.width, size.height, 16)
+      const at = (channel: number, cell: number) => output![channel * cells.length + cell]!
+      return cells.map(([x, y], i) => {
+        const kinds = classes.map((_, c) => at(5 + c, i))
+        const best = Math.max(...kinds)
+        const [cx, cy] = [(x + Math.tanh(at(1, i))) * 16, (y + Math.tanh(at(2, i))) * 16]
+        return {
+          box: centred(cx, cy, sigmoid(at(3, i)) * size.width, sigmoid(at(4, i)) * size.height),
+          scores: kinds.map((kind) => (kind === best ? at(0, i) ** 0.6 * best ** 0.4 : 0)),
+        }
+      })
+    },
+    architecture: 'fastestdet',
+    head: 'fastestdet',
+  },
+  {
+    name: 'NanoDet-Plus',
+    adapter: 'nanodet',
+    graph: nanodetNet(layout, { strides: [8, 16, 32, 64], shared: true }),
+    prepare: nanodetPixels,
+    bgr: true,
+    decode: nanodetRows([8, 16, 32, 64], 0),
+    architecture: 'nanodet-plus',
+    head: 'distribution',
+  },
+  {
+    name: 'NanoDet',
+    adapter: 'nanodet',
+    graph: nanodetNet({ ...layout, opset: 11 }, { strides: [8, 16, 32], shared: false }),
+    prepare: nanodetPixels,
+    bgr: true,
+    decode: nanodetRows([8, 16, 32], 0.5),
+    architecture: 'nanodet',
+    head: 'distribution',
+  },
+  {
+    name: 'PicoDet',
+    adapter: 'picodet',
+    graph: picodetNet(layout),
+    prepare: (value, channel) => (value / 255 - [0.485, 0.456, 0.406][channel]!) / [0.229, 0.224, 0.225][channel]!,
+    bgr: false,
+    decode: (outputs) => {
+      const named = Array.from({ length: 8 }, (_, i) => outputs[`save_infer_model/scale_${i}.tmp_0`]!)
+      return [8, 16, 32, 64].flatMap((stride, level) => {
+        const [kinds, numbers] = [rowsOf(named[level]!, C), rowsOf(named[level + 4]!, 32)]
+        return cellsOf(size.width, size.height, stride).map(([x, y], i) =>
+          distances(kinds[i]!, numbers[i]!, { x: (x + 0.5) * stride, y: (y + 0.5) * stride, stride }),
+        )
+      })
+    },
+    architecture: 'picodet',
+    head: 'distribution',
+  },
+  {
+    name: 'YOLOv5',
+    adapter: 'yolov5',
+    graph: yolov5Net(layout),
+    prepare: share,
+    bgr: false,
+    decode: ({ output }) =>
+      rowsOf(output!, 5 + C).map(([x, y, w, h, object, ...kinds]) => ({
+        box: centred(x!, y!, w!, h!),
+        scores: kinds.map((kind) => kind * object!),
+      })),
+    architecture: 'yolov5',
+    head: 'anchors',
+  },
+  {
+    name: 'YOLOv8',
+    adapter: 'yolov8',
+    graph: yolov8Net({ ...layout, opset: 13 }),
+    prepare: share,
+    bgr: false,
+    decode: ({ output0 }) => {
+      const n = output0!.length / (4 + C)
+      return Array.from({ length: n }, (_, i) => {
+        const [x, y, w, h, ...kinds] = Array.from({ length: 4 + C }, (_, k) => output0![k * n + i]!)
+        return { box: centred(x!, y!, w!, h!), scores: kinds }
+      })
+    },
+    architecture: 'yolov8',
+    head: 'distribution',
+  },
+  {
+    name: 'SSD with priors inside',
+    adapter: 'ssd',
+    graph: ssdNet(layout),
+    prepare: (value) => (value - 127) / 128,
+    bgr: false,
+    decode: ({ scores, boxes }) => {
+      const corners = rowsOf(boxes!, 4)
+      const { width, height } = size
+      return rowsOf(scores!, C + 1).map(([, ...kinds], i) => {
+        const [x1, y1, x2, y2] = corners[i] as [number, number, number, number]
+        return { box: [x1 * width, y1 * height, x2 * width, y2 * height], scores: kinds }
+      })
+    },
+    architecture: 'ssd',
+    head: 'priors',
+  },
+  {
+    name: 'boxes and scores',
+    adapter: 'raw',
+    graph: raw(),
+    prepare: (value) => value / 127 - 1,
+    bgr: true,
+    options: { boxes: 'cxcywh', normalization: { channels: 'bgr', scale: 1 / 127, mean: [1, 1, 1] } },
+    decode: ({ scores, boxes }) =>
+      rowsOf(boxes!, 4).map(([x, y, w, h], i) => ({
+        box: centred(x! * size.width, y! * size.height, w! * size.width, h! * size.height),
+        scores: classes.map((_, c) => scores![(c * scores!.length) / C + i]!),
+      })),
+    architecture: 'boxes-and-scores',
+    head: 'fixed',
+  },
+]
+
+/** The network's own outputs for a picture, prepared by plain code. */
+async function ownOutputs({ graph, prepare, bgr }: Case, picture: Uint8Array): Promise<Outputs> {
+  const plane = size.width * size.height
+  const pixels = new Float32Array(plane * 3)
+  for (let i = 0; i < plane; i++) {
+    for (const channel of [0, 1, 2])
+      pixels[(bgr ? 2 - channel : channel) * plane + i] = prepare(picture[i * 3 + channel]!, channel)
+  }
+  const session = await ort.InferenceSession.create(writeOnnx(graph))
+  const results = await session.run({
+    [graph.inputs[0]!.name]: new ort.Tensor('float32', pixels, [1, 3, size.height, size.width]),
+  })
+  await session.release()
+  return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, value.data as Float32Array]))
+}
+
+async function deployedOutputs(model: Uint8Array, picture: Uint8Array): Promise<{ boxes: number[][]; scores: number[][] }> {
+  const session = await ort.InferenceSession.create(model)
+  const { boxes, scores, embedding } = await session.run({
+    image: new ort.Tensor('uint8', picture, [1, size.height, size.width, 3]),
+  })
+  await session.release()
+  assert.ok(Math.abs(Math.hypot(...(embedding!.data as Float32Array)) - 1) < 1e-3)
+  return { boxes: rowsOf(boxes!.data as Float32Array, 4), scores: rowsOf(scores!.data as Float32Array, C) }
+}
+
+describe('a published layout', () => {
+  const random = new Random(9)
+  const picture = Uint8Array.from({ length: size.width * size.height * 3 }, () => random.integer(256))
+  for (const each of cases) {
+    it(`of ${each.name} gives the boxes and scores that its own outputs stand for`, async () => {
+      const graph = upgrade(readOnnx(writeOnnx(each.graph)))
+      const { core, specification, why } = await adopt(graph, adapters[each.adapter]!, { classes, ...each.options })
+      assert.equal(specification.architecture, each.architecture)
+      assert.equal(specification.head, each.head)
+      assert.equal(specification.classifiers.length > 0, each.head !== 'fixed', why)
+      const { boxes, scores } = await deployedOutputs(writeOnnx(deployed(core, specification, size)), picture)
+      const wanted = each.decode(await ownOutputs(each, picture))
+      assert.ok(boxes.length >= 3, `only ${boxes.length} boxes`)
+      const near = (a: readonly number[], b: readonly number[], by: number) => a.every((value, i) => Math.abs(value - b[i]!) < by)
+      for (const [i, box] of boxes.entries()) {
+        const label = scores[i]!.indexOf(Math.max(...scores[i]!))
+        const same = wanted.find(
+          (candidate) => near(candidate.box, box, 0.02) && Math.abs(candidate.scores[label]! - scores[i]![label]!) < 1e-3,
+        )
+        assert.ok(same, `${box.map((side) => side.toFixed(2))} with ${scores[i]} is none of the network's own`)
+      }
+      // Whatever the network is sure of is there, or something that covers it.
+      const sure = wanted.flatMap(({ box, scores: kinds }) =>
+        kinds.filter((score) => score > 0.1).map((score) => ({ box, score })),
+      )
+      assert.ok(sure.length > 0)
+      for (const { box, score } of sure)
+        assert.ok(
+          boxes.some(
+            (other, i) => Math.max(...scores[i]!) >= score - 1e-3 && iou(other as never, box) > specification.nmsIou - 1e-3,
+          ) || boxes.length === 300,
+          `${box} with ${score} is missing`,
+        )
+    })
+
+    it(`of ${each.name} is recognised`, async () => {
+      const graph = upgrade(readOnnx(writeOnnx(each.graph)))
+      const { specification, why } = await adopt(graph, adapters.auto!, { classes, ...each.options })
+      assert.equal(specification.architecture, each.architecture, why)
+      assert.match(why, new RegExp(`^${each.adapter}: `))
+    })
+  }
+})

@@ -1,0 +1,31 @@
+/** Every adapter by its name, and the one that finds out which fits. */
+import { MuninnError } from '../../protocol/errors.ts'
+import type { Adapter } from './adapter.ts'
+import { fastestdet } from './fastestdet.ts'
+import { nanodet } from './nanodet.ts'
+import { picodet } from './picodet.ts'
+import { raw } from './raw.ts'
+import { ssd } from './ssd.ts'
+import { yolov5 } from './yolov5.ts'
+import { yolov8 } from './yolov8.ts'
+import { yolox } from './yolox.ts'
+
+/** In the order in which `auto` tries them: the more a family asks of the structure, the earlier. */
+const families: Readonly<Record<string, Adapter>> = { yolox, fastestdet, nanodet, yolov5, yolov8, picodet, ssd, raw }
+
+/** Takes the first family that fits. @throws MuninnError BAD_MODEL with what each of them misses */
+const auto: Adapter = async (foreign, options) => {
+  const reasons: string[] = []
+  for (const [name, adapter] of Object.entries(families)) {
+    try {
+      const adopted = await adapter(foreign, options)
+      return { ...adopted, why: `${name}: ${adopted.why}` }
+    } catch (error) {
+      if (!(error instanceof MuninnError)) throw error
+      reasons.push(`${name}: ${error.message}`)
+    }
+  }
+  throw new MuninnError('BAD_MODEL', `no adapter fits this model\n  ${reasons.join('\n  ')}`)
+}
+
+export const adapters: Readonly<Record<string, Adapter>> = { auto, ...families }

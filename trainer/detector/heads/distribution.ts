@@ -1,0 +1,62 @@
+/**
+ * NanoDet, PicoDet and YOLOv8: rows are [class logits, left, top, right, bottom], each side the expectation of a softmax over distances of
+ * 0, 1, 2, ... strides (generalized focal loss, Li et al. 2020).
+ */
+
+import type { GraphBuilder, Value } from '../../graph/builder.ts'
+import { elementCount } from '../../onnx/graph.ts'
+import type { Specification } from '../specification.ts'
+import { logSoftmax, overlaps, perPositive, qualityFocal, qualityOf } from './box-loss.ts'
+import { type Centres, columns, type HeadKind } from './head.ts'
+
+const binsOf = ({ bins }: Specification): number => bins!
+const steps = (g: GraphBuilder, count: number, shape: readonly number[]) =>
+  g.once(`steps ${count} ${shape.join(',')}`, () => g.constant([...Array(count).keys()], shape))
+
+/** Boxes from the distribution's numbers alone, [.., 4 bins]. */
+function fromDistribution(g: GraphBuilder, bins: number, numbers: Value, { x, y, stride }: Centres): Value {
+  const lead = numbers.shape.slice(0, -1)
+  const flat = g.reshape(numbers, [elementCount(lead) * 4, bins])
+  const softmax = g.op('Softmax', [flat], { attributes: { axis: 1 } })
+  const expected = g.reshape(g.matMul(softmax, steps(g, bins, [bins, 1])), [...lead, 4])
+  const distance = g.mul(expected, stride)
+  const side = (i: number) => columns(g, distance, i, i + 1)
+  return g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.add(x, side(2)), g.add(y, side(3))], lead.length)
+}
+
+export const distribution: HeadKind = {
+  classesAt: () => 0,
+  otherColumns: (specification) => 4 * binsOf(specification),
+  newClassBias: -Math.log(99),
+  oneHot: false,
+  boxes: (g, specification, rows, centres) => {
+    const [bins, classes] = [binsOf(specification), specification.classes.length]
+    return fromDistribution(g, bins, columns(g, rows, classes, classes + 4 * bins), centres)
+  },
+  scores: (g, { classes }, rows) => g.sigmoid(columns(g, rows, 0, classes.length)),
+  /** Quality focal loss, 2 x GIoU and 1/4 x distribution focal loss, as published. */
+  losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, normalizer, classIndex }) => {
+    const [bins, classes] = [binsOf(specification), specification.classes.length]
+    const numbers = chosen(classes, classes + 4 * bins)
+    const { iou, giou } = overlaps(g, fromDistribution(g, bins, numbers, centres), target)
+    const quality = qualityOf(g, iou, weight)
+    const positives = numbers.shape[0]!
+
+    // The distribution shall lie on the two whole distances beside the true one, each by its nearness: a triangle around it.
+    const side = (i: number) => columns(g, target, i, i + 1)
+    const { x, y, stride } = centres
+    const away = g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.sub(side(2), x), g.sub(side(3), y)], 1)
+    const wanted = g.op('Clip', [g.div(away, stride), g.constant(0), g.constant(bins - 1.01)])
+    const off = g.op('Abs', [g.sub(g.reshape(wanted, [positives * 4, 1]), steps(g, bins, [1, bins]))])
+    const share = g.relu(g.sub(g.constant(1), off))
+    const surprise = g.sum(g.mul(share, logSoftmax(g, g.reshape(numbers, [positives * 4, bins]), 'distribution')), [1])
+    const dfl = g.neg(g.mean(g.reshape(surprise, [positives, 4]), [1], true))
+
+    const overlap = g.scale(g.sub(g.constant(1), giou), 2)
+    return {
+      box: perPositive(g, g.add(overlap, g.scale(dfl, 0.25)), weight, normalizer),
+      classes: qualityFocal(g, { logits: columns(g, rows, 0, classes), classIndex, quality, rowWeight, normalizer }),
+      object: g.constant(0),
+    }
+  },
+}
