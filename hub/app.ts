@@ -71,6 +71,7 @@ export async function buildApp(parts: HubParts): Promise<App> {
   app.get('/healthz', async () => ({ ok: true }))
   app.get('/readyz', async () => {
     await parts.knex.raw('select 1')
+    if (!parts.broker.connected) throw new MuninnError('UNAVAILABLE', 'the broker is not connected')
     return { ok: true }
   })
 

@@ -124,6 +124,7 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
   })
 
   const messages = new Messages({
+    isKnown: (device) => fleet.knows(device),
     handlers: {
       status: (device, status) => fleet.onStatus(device, status),
       telemetry: (device, telemetry) => fleet.onTelemetry(device, telemetry),
@@ -137,12 +138,21 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
       metrics.messageRefused(kind, error instanceof MuninnError ? error.code : 'INTERNAL')
       // The hub's own faults are no reason for a device to forget a sample: it sends it again.
       if (kind !== 'sample' || !(error instanceof MuninnError) || error.status >= 500) return
+      // Removed by mistake, it may be enrolled again: what it holds must not be lost by then.
+      if (error.code === 'NO_TOPIC_RIGHT') return
       const id = peekId(payload)
       if (id !== null) await ingest.acknowledge(device, [], [{ id, reason: `${error.code}: ${words}`.slice(0, 2000) }])
     },
   })
   const broker: Broker = config.broker
-    ? new ExternalBroker({ url: config.broker, onMessage: messages.receive, onState: (words) => log.warn(words) })
+    ? new ExternalBroker({
+        url: config.broker,
+        onMessage: messages.receive,
+        onState: (words) => log.warn(words),
+        onReturn: () => {
+          desired.publishAnew().catch((error: unknown) => log.error({ err: error }, 'the broker is back, its files are not'))
+        },
+      })
     : new EmbeddedBroker({
         host: config.host,
         port: config.mqttPort,

@@ -9,6 +9,8 @@ export interface Broker {
   disconnect(device: string): Promise<void>
   /** mqtt://host:port; known once started. */
   readonly url: string
+  /** Whether messages go out and come in just now. */
+  readonly connected: boolean
 }
 
 /** Called for each message that a device published under its own topics. Until it settles the message is not acknowledged. */

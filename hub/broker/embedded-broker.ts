@@ -47,6 +47,10 @@ export class EmbeddedBroker implements Broker {
     return `mqtt://${this.#parts.host === '0.0.0.0' ? '127.0.0.1' : this.#parts.host}:${address.port}`
   }
 
+  get connected(): boolean {
+    return this.#server?.listening ?? false
+  }
+
   async start(): Promise<void> {
     const { host, port, authenticate, onMessage, onRefused } = this.#parts
     const aedes = await Aedes.createBroker({

@@ -10,12 +10,24 @@ export class ExternalBroker implements Broker {
   readonly #url: string
   readonly #onMessage: OnMessage
   readonly #onState: (words: string) => void
+  readonly #onReturn: () => void
   #client: MqttClient | undefined
 
-  constructor({ url, onMessage, onState }: { url: string; onMessage: OnMessage; onState: (words: string) => void }) {
-    this.#url = url
-    this.#onMessage = onMessage
-    this.#onState = onState
+  constructor(parts: {
+    url: string
+    onMessage: OnMessage
+    onState: (words: string) => void
+    /** The connection is back: what the broker retained may be lost, as one that was killed keeps only its last snapshot. */
+    onReturn: () => void
+  }) {
+    this.#url = parts.url
+    this.#onMessage = parts.onMessage
+    this.#onState = parts.onState
+    this.#onReturn = parts.onReturn
+  }
+
+  get connected(): boolean {
+    return this.#client?.connected ?? false
   }
 
   /** Without the user and password. */
@@ -48,6 +60,7 @@ export class ExternalBroker implements Broker {
       })
     })
     await client.subscribeAsync(upFilter, { qos: 1 })
+    client.on('connect', () => this.#onReturn())
   }
 
   async stop(): Promise<void> {

@@ -40,7 +40,7 @@ export class LabelledRepository {
         .andWhere('samples.id', '>', after)
         .orderBy('samples.id')
         .limit(pageSize)
-        .select('samples.id', 'width', 'height', 'camera', 'captured_at', 'audit', 'cluster', 'split', {
+        .select('samples.id', 'width', 'height', 'camera', 'captured_at', 'audit', 'cluster', 'samples.split', {
           annotations: this.#knex('annotation_history as h')
             .whereRaw('h.sample_id = samples.id')
             .andWhere('h.verdict', 'accepted')
@@ -84,9 +84,8 @@ export class LabelledRepository {
 
   async #accepted(split: Split, at: number): Promise<number> {
     const row = await this.#knex('tasks')
-      .join('samples', 'samples.id', 'tasks.sample_id')
-      .where({ 'tasks.state': 'accepted', split })
-      .andWhere('tasks.decided_at', '>=', at)
+      .where({ state: 'accepted', split })
+      .andWhere('decided_at', '>=', at)
       .count({ count: '*' })
       .first()
     return number(row?.count)
@@ -94,12 +93,12 @@ export class LabelledRepository {
 
   /** When the first hard (not audit) sample came in since a moment; null while none has. */
   async firstHardSample(since: number): Promise<number | null> {
-    const row: { first?: number | null } | undefined = await this.#knex('samples')
+    const row: { received_at: number } | undefined = await this.#knex('samples')
       .where({ audit: false })
       .andWhere('received_at', '>=', since)
-      .min({ first: 'received_at' })
-      .first()
-    return row?.first ?? null
+      .orderBy('received_at')
+      .first('received_at')
+    return row?.received_at ?? null
   }
 
   async samplesSince(since: number): Promise<number> {

@@ -4,6 +4,9 @@ import type { App } from '../app.ts'
 import type { HubParts } from '../hub.ts'
 
 const restMilliseconds = 300
+const frequent: ReadonlySet<HubEvent['kind']> = new Set(['sample', 'task', 'device', 'telemetry'])
+/** A page that does not read what it is told is let go; it comes back by itself and reads everything again. */
+const maxUnreadBytes = 1024 * 1024
 /** Keeps proxies from closing a quiet connection. */
 const pulseMilliseconds = 20_000
 
@@ -29,10 +32,11 @@ export function eventRoutes(app: App, { access, events }: HubParts): void {
       timer = undefined
       for (const event of waiting.values()) raw.write(`data: ${JSON.stringify(event)}\n\n`)
       waiting.clear()
+      if (raw.writableLength > maxUnreadBytes) raw.destroy()
     }
     const unsubscribe = events.subscribe((event) => {
-      // Of samples and tasks there are many: which one changed does not matter to any page.
-      const key = event.kind === 'sample' || event.kind === 'task' ? event.kind : `${event.kind} ${event.id ?? ''}`
+      // Of these there are many: which one changed does not matter to any page.
+      const key = frequent.has(event.kind) ? event.kind : `${event.kind} ${event.id ?? ''}`
       waiting.set(key, event)
       timer ??= setTimeout(flush, restMilliseconds)
     })

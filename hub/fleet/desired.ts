@@ -2,7 +2,7 @@
 import { type Desired, downTopic } from '../../protocol/topics.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { Distribution } from '../registry/distribution.ts'
-import type { ModelRepository } from '../registry/model-repository.ts'
+import type { ModelRepository, ModelRow } from '../registry/model-repository.ts'
 import { signedManifestOf } from '../registry/registry.ts'
 import type { SettingsRepository } from '../settings/settings-repository.ts'
 import type { DeviceRepository } from './device-repository.ts'
@@ -38,9 +38,11 @@ export class DesiredStates {
   async publish(only?: readonly string[]): Promise<void> {
     await this.#distribution.sync()
     const settings = await this.#settings.get()
-    for (const device of await this.#devices.list()) {
-      if (only && !only.includes(device.id)) continue
-      const model = device.desired_model === null ? undefined : await this.#models.find(device.desired_model)
+    const models = new Map<string, ModelRow | undefined>()
+    for (const device of only ? await this.#devices.some(only) : await this.#devices.list()) {
+      const wanted = device.desired_model
+      if (wanted !== null && !models.has(wanted)) models.set(wanted, await this.#models.find(wanted))
+      const model = wanted === null ? undefined : models.get(wanted)
       const desired: Desired = {
         v: 1,
         deployment: device.desired_deployment,
@@ -51,6 +53,12 @@ export class DesiredStates {
       }
       await this.#broker.publish(downTopic(device.id, 'desired'), JSON.stringify(desired), { retain: true, qos: 1 })
     }
+  }
+
+  /** As `publish`, for a broker that may have lost everything. */
+  async publishAnew(): Promise<void> {
+    this.#distribution.forgetPublished()
+    await this.publish()
   }
 
   /** A device that was removed leaves nothing behind. */

@@ -15,9 +15,24 @@ export interface DeviceRow {
   readonly deployment: string | null
   readonly desired_model: string | null
   readonly desired_deployment: number
+  /** Of its last status. */
+  readonly cameras: number
+  readonly cameras_live: number
+  readonly running_model: string | null
+}
+
+export interface Presence {
+  readonly total: number
+  readonly online: number
+  readonly cameras: number
+  /** Of devices that are online. */
+  readonly camerasLive: number
 }
 
 export type DeviceChange = Partial<Omit<DeviceRow, 'id' | 'created_at'>>
+
+/** Below SQLite's limit for bound values (32766). */
+const idsPerQuery = 1000
 
 export class DeviceRepository {
   readonly #knex: Knex
@@ -31,9 +46,54 @@ export class DeviceRepository {
     return rows.map(fromRow)
   }
 
+  async some(ids: readonly string[]): Promise<DeviceRow[]> {
+    const rows: DeviceRow[] = []
+    for (let from = 0; from < ids.length; from += idsPerQuery)
+      rows.push(...(await this.#knex('devices').whereIn('id', ids.slice(from, from + idsPerQuery))))
+    return rows.map(fromRow)
+  }
+
   async find(id: string, trx?: Knex.Transaction): Promise<DeviceRow | undefined> {
     const row = await (trx ?? this.#knex)('devices').where({ id }).first()
     return row && fromRow(row)
+  }
+
+  async exists(id: string): Promise<boolean> {
+    return (await this.#knex('devices').where({ id }).first('id')) !== undefined
+  }
+
+  async presence(): Promise<Presence> {
+    const rows: { online: boolean | number; devices: number | string; cameras: number | string; live: number | string }[] =
+      await this.#knex('devices')
+        .select('online')
+        .count({ devices: '*' })
+        .sum({ cameras: 'cameras', live: 'cameras_live' })
+        .groupBy('online')
+    const sum = { total: 0, online: 0, cameras: 0, camerasLive: 0 }
+    for (const { online, devices, cameras, live } of rows) {
+      sum.total += Number(devices)
+      sum.cameras += Number(cameras)
+      if (!online) continue
+      sum.online += Number(devices)
+      sum.camerasLive += Number(live)
+    }
+    return sum
+  }
+
+  /** How many devices run each model. */
+  async countByRunning(): Promise<Map<string, number>> {
+    const rows: { running_model: string; count: number | string }[] = await this.#knex('devices')
+      .whereNotNull('running_model')
+      .select('running_model')
+      .count({ count: '*' })
+      .groupBy('running_model')
+    return new Map(rows.map(({ running_model, count }) => [running_model, Number(count)]))
+  }
+
+  /** What a rollout goes by: far less than the whole rows. */
+  async reports(trx: Knex.Transaction): Promise<Pick<DeviceRow, 'id' | 'online' | 'deployment'>[]> {
+    const rows: Pick<DeviceRow, 'id' | 'online' | 'deployment'>[] = await trx('devices').select('id', 'online', 'deployment')
+    return rows.map((row) => ({ ...row, online: Boolean(row.online) }))
   }
 
   async passwordHash(id: string): Promise<string | undefined> {

@@ -4,9 +4,8 @@ import { parseJson } from '../../protocol/parse.ts'
 import { Deployment, Status, Telemetry } from '../../protocol/topics.ts'
 import type { DeviceRow } from './device-repository.ts'
 
-export const statusOf = ({ status }: DeviceRow): Status | null =>
-  status === null ? null : parseJson(Status, status, 'stored status')
-export const deploymentOf = ({ deployment }: DeviceRow): Deployment | null =>
+const statusOf = ({ status }: DeviceRow): Status | null => (status === null ? null : parseJson(Status, status, 'stored status'))
+export const deploymentOf = ({ deployment }: Pick<DeviceRow, 'deployment'>): Deployment | null =>
   deployment === null ? null : parseJson(Deployment, deployment, 'stored deployment')
 
 export function viewDevice(row: DeviceRow, samples: number): Device {

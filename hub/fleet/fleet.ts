@@ -38,6 +38,8 @@ export class Fleet {
   readonly #parts: Parts
   readonly #previews: PreviewStore
   readonly #askedAt = new Map<string, number>()
+  /** Enrolled ones that have spoken: each of their messages asks. */
+  readonly #known = new Set<string>()
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -78,6 +80,7 @@ export class Fleet {
   /** Its samples and labels stay. @throws MuninnError NOT_FOUND */
   async remove(id: string): Promise<void> {
     if (!(await this.#parts.devices.delete(id))) throw missing(id)
+    this.#known.delete(id)
     await this.#parts.broker.disconnect(id)
     await this.#parts.desired.forget(id)
     this.#previews.forget(id)
@@ -118,17 +121,31 @@ export class Fleet {
 
   // ---- what devices say
 
+  async knows(id: string): Promise<boolean> {
+    if (this.#known.has(id)) return true
+    const known = await this.#parts.devices.exists(id)
+    if (known) this.#known.add(id)
+    return known
+  }
+
   async onStatus(id: string, status: Status): Promise<void> {
     const now = this.#parts.now()
     // A last will was written when the device connected, and the broker publishes it: its clock and its hour say nothing.
     const seen = status.online ? { last_seen: now, clock_skew: status.at - now } : {}
-    if (await this.#parts.devices.change(id, { online: status.online, status: JSON.stringify(status), ...seen }))
-      this.#parts.events.emit({ kind: 'device', id })
+    const cameras_live = status.cameras.filter(({ state }) => state === 'live').length
+    const told = {
+      online: status.online,
+      status: JSON.stringify(status),
+      running_model: status.model,
+      cameras: status.cameras.length,
+      cameras_live,
+    }
+    if (await this.#parts.devices.change(id, { ...told, ...seen })) this.#parts.events.emit({ kind: 'device', id })
   }
 
   async onTelemetry(id: string, telemetry: Telemetry): Promise<void> {
     const change = { telemetry: JSON.stringify(telemetry), last_seen: this.#parts.now(), online: true }
-    if (await this.#parts.devices.change(id, change)) this.#parts.events.emit({ kind: 'device', id })
+    if (await this.#parts.devices.change(id, change)) this.#parts.events.emit({ kind: 'telemetry', id })
   }
 
   async onDeployment(id: string, deployment: Deployment): Promise<void> {

@@ -36,12 +36,16 @@ interface Waiting {
 
 /** Unfinished parts per device: two of the largest samples. */
 const maxPartBytes = 32 * 1024 * 1024
+/** Of all devices together. */
+const maxPartBytesTotal = 256 * 1024 * 1024
 const mostPerCommit = 200
 const dayMilliseconds = 86_400_000
+/** Cameras whose latest pictures are kept in memory, about 100 kB each; the others are read again when they send. */
+const camerasRemembered = 500
 
 export class Ingest {
   readonly #parts: Parts
-  readonly #assembler = new PartAssembler({ maxBytes: maxPartBytes })
+  readonly #assembler = new PartAssembler({ maxBytes: maxPartBytes, maxTotal: maxPartBytesTotal })
   readonly #waiting: Waiting[] = []
   /** What new samples of a camera and day are compared with; read from the database when it is first needed. */
   readonly #known = new Map<string, { day: string; known: Known[] }>()
@@ -158,10 +162,16 @@ export class Ingest {
     const key = `${device} ${camera}`
     const day = dayOf(capturedAt)
     const cached = this.#known.get(key)
-    if (cached?.day === day) return cached.known
+    // The map's order is that of last use: the first is the one to forget.
+    this.#known.delete(key)
+    if (cached?.day === day) {
+      this.#known.set(key, cached)
+      return cached.known
+    }
     const from = Date.parse(day)
     const known = await this.#parts.samples.latest(device, camera, from, from + dayMilliseconds)
     this.#known.set(key, { day, known })
+    if (this.#known.size > camerasRemembered) this.#known.delete(this.#known.keys().next().value!)
     return known
   }
 }

@@ -12,6 +12,8 @@ const mostBytes = 64 * 1024 * 1024
 
 interface Parts {
   readonly handlers: Handlers
+  /** An external broker may let in whom the hub does not know. */
+  readonly isKnown: (device: string) => Promise<boolean>
   /** Told of each message that was not taken; the device goes on. */
   readonly onRefused: (what: { device: string; kind: UpKind; payload: Uint8Array; error: unknown }) => Promise<void>
 }
@@ -63,6 +65,7 @@ export class Messages {
     const { maxBytes } = upPayloads[kind]
     if (payload.length > maxBytes)
       throw new MuninnError('TOO_LARGE', `${kind} of ${payload.length} bytes; at most ${maxBytes} are taken`)
+    if (!(await this.#parts.isKnown(device))) throw new MuninnError('NO_TOPIC_RIGHT', `there is no device ${device}`)
     await this.#parts.handlers[kind](device, decodePayload(kind, payload))
   }
 }

@@ -58,9 +58,8 @@ export class Metrics {
     )
     byState('muninn_rollouts', 'Rollouts by state', () => rollouts.countByState())
     byState('muninn_devices', 'Devices by presence', async () => {
-      const all = await devices.list()
-      const online = all.filter((device) => device.online).length
-      return { online, offline: all.length - online }
+      const { total, online } = await devices.presence()
+      return { online, offline: total - online }
     })
   }
 

@@ -1,7 +1,6 @@
 /** GET /api/overview: the loop at a glance. */
 import { Overview } from '../../protocol/http/fleet.ts'
 import type { App } from '../app.ts'
-import { statusOf } from '../fleet/device-view.ts'
 import type { HubParts } from '../hub.ts'
 import type { ModelRow } from '../registry/model-repository.ts'
 import { manifestOf } from '../registry/registry.ts'
@@ -14,21 +13,12 @@ export function overviewRoutes(app: App, parts: HubParts): void {
     { onRequest: access.authenticate('viewer'), schema: { response: { 200: Overview } } },
     async (): Promise<Overview> => {
       const at = now()
-      const fleet = await devices.list()
-      const cameras = fleet.flatMap((device) =>
-        (statusOf(device)?.cameras ?? []).map(({ state }) => device.online && state === 'live'),
-      )
       const [champion, challenger, run] = [await models.champion(), await models.challenger(), await runRows.current()]
       const { autoTrain, autoDeploy } = await settings.get()
       return {
         queue: { ...(await overview.tasks(at)), ...(await rounds.progress()) },
         samples: await overview.samples(at),
-        devices: {
-          total: fleet.length,
-          online: fleet.filter(({ online }) => online).length,
-          cameras: cameras.length,
-          camerasLive: cameras.filter(Boolean).length,
-        },
+        devices: await devices.presence(),
         trainers: desk.trainers,
         champion: champion ? brief(champion) : null,
         challenger: challenger ? brief(challenger) : null,

@@ -40,6 +40,11 @@ export class Distribution {
     return next
   }
 
+  /** The broker may have lost what it retained: the next `sync` publishes every file again. */
+  forgetPublished(): void {
+    this.#published.clear()
+  }
+
   async #sync(): Promise<void> {
     const wanted = new Set<string>()
     for (const model of await this.#devices.desiredModels()) {

@@ -8,7 +8,6 @@ import { parseJson } from '../../protocol/parse.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { Events } from '../events/events.ts'
 import type { DeviceRepository } from '../fleet/device-repository.ts'
-import { statusOf } from '../fleet/device-view.ts'
 import type { ModelRepository, ModelRole, ModelRow } from './model-repository.ts'
 import { checkDeployedForm } from './onnx-form.ts'
 import type { Signer } from './signer.ts'
@@ -126,7 +125,7 @@ export class Registry {
 
   /** Newest first. */
   async list(): Promise<ModelVersion[]> {
-    const running = await this.#running()
+    const running = await this.#devices.countByRunning()
     return (await this.#models.list()).map((row) => view(row, running))
   }
 
@@ -134,16 +133,7 @@ export class Registry {
   async get(sha256: string): Promise<ModelVersion> {
     const row = await this.#models.find(sha256)
     if (!row) throw new MuninnError('NOT_FOUND', `there is no model ${sha256}`)
-    return view(row, await this.#running())
-  }
-
-  async #running(): Promise<Map<string, number>> {
-    const counts = new Map<string, number>()
-    for (const device of await this.#devices.list()) {
-      const model = statusOf(device)?.model
-      if (model) counts.set(model, (counts.get(model) ?? 0) + 1)
-    }
-    return counts
+    return view(row, await this.#devices.countByRunning())
   }
 }
 

@@ -175,7 +175,7 @@ export class Rollouts {
     trx: Knex.Transaction,
   ): Promise<{ members: (RolloutDevice & { wave: number })[]; changed: boolean }> {
     const { rollouts, devices, now } = this.#parts
-    const fleet = new Map((await devices.list(trx)).map((device) => [device.id, device]))
+    const fleet = new Map((await devices.reports(trx)).map((device) => [device.id, device]))
     const members: (RolloutDevice & { wave: number })[] = []
     let changed = false
     for (const row of await rollouts.devices(id, trx)) {

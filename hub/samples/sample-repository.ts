@@ -72,7 +72,11 @@ export class SampleRepository {
     for (let from = 0; from < rows.length; from += rowsPerInsert) {
       const some = rows.slice(from, from + rowsPerInsert)
       await trx('samples').insert(some)
-      await trx('tasks').insert(some.map(({ id, score }) => ({ sample_id: id, state: 'open', version: 1, priority: score })))
+      await trx('tasks').insert(
+        some.map(({ id, score, split, received_at }) => {
+          return { sample_id: id, state: 'open', version: 1, priority: score, split, received_at }
+        }),
+      )
     }
   }
 
@@ -97,20 +101,23 @@ export class SampleRepository {
       return builder
     }
     const page = filter(this.#withTasks())
+    // The same two values stand in both tables: each question is answered in the order of one index.
+    const [time, name] =
+      query.state === undefined ? ['samples.received_at', 'samples.id'] : ['tasks.received_at', 'tasks.sample_id']
     const [at, id] = query.cursor?.split(' ') ?? []
     if (at !== undefined && id !== undefined)
-      page.where((older) =>
-        older
-          .where('samples.received_at', '<', Number(at))
-          .orWhere((same) => same.where('samples.received_at', Number(at)).andWhere('samples.id', '<', id)),
-      )
-    const rows: SampleWithTask[] = await page
-      .orderBy('samples.received_at', 'desc')
-      .orderBy('samples.id', 'desc')
-      .limit(query.limit)
-    const counted = await filter(this.#knex('samples').leftJoin('tasks', 'tasks.sample_id', 'samples.id'))
-      .count({ count: '*' })
-      .first()
+      page
+        .where(time, '<=', Number(at))
+        .andWhere((older) =>
+          older.where(time, '<', Number(at)).orWhere((same) => same.where(time, Number(at)).andWhere(name, '<', id)),
+        )
+    const rows: SampleWithTask[] = await page.orderBy(time, 'desc').orderBy(name, 'desc').limit(query.limit)
+    // Every sample has one task: the other table is only asked where the question needs it.
+    const { camera, device, split, reason, label, state } = query
+    const byState = [camera, device, split, reason, label].every((each) => each === undefined)
+    const all = this.#knex(state !== undefined && byState ? 'tasks' : 'samples')
+    if (state !== undefined && !byState) all.join('tasks', 'tasks.sample_id', 'samples.id')
+    const counted = await filter(all).count({ count: '*' }).first()
     const last = rows.at(-1)
     return {
       rows: rows.map(fromRow),

@@ -189,7 +189,7 @@ export type Overview = Static<typeof Overview>
 /** GET /api/events (server-sent events): which things changed; pages fetch them again. */
 export const HubEvent = Type.Object(
   {
-    kind: Type.Enum(['sample', 'task', 'dataset', 'run', 'model', 'device', 'rollout', 'round', 'settings']),
+    kind: Type.Enum(['sample', 'task', 'dataset', 'run', 'model', 'device', 'telemetry', 'rollout', 'round', 'settings']),
     id: Type.Optional(Type.Union([Type.String(), Type.Integer()])),
   },
   strict,

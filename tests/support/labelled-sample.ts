@@ -17,6 +17,7 @@ let clusters = 1000
 export async function putLabelled(hub: Hub, sample: LabelledSample): Promise<string> {
   const jpeg = Buffer.from(`picture ${sample.name}`)
   const { sha256: id } = await hub.blobs.put(jpeg)
+  const split = sample.split ?? 'train'
   const annotations = sample.annotations ?? [{ box: [1, 1, 20, 20], label: 'car', source: 'person' }]
   await hub.knex.transaction(async (trx) => {
     await trx('samples').insert({
@@ -33,10 +34,18 @@ export async function putLabelled(hub: Hub, sample: LabelledSample): Promise<str
       reasons: JSON.stringify([sample.audit ? 'audit' : 'low-confidence']),
       score: 0.5,
       audit: sample.audit ?? false,
-      split: sample.split ?? 'train',
+      split,
       cluster: sample.cluster ?? clusters++,
     })
-    await trx('tasks').insert({ sample_id: id, state: 'accepted', version: 2, priority: 0.5, decided_at: hub.now() })
+    await trx('tasks').insert({
+      sample_id: id,
+      state: 'accepted',
+      version: 2,
+      priority: 0.5,
+      split,
+      received_at: hub.now(),
+      decided_at: hub.now(),
+    })
     await trx('annotation_history').insert({
       sample_id: id,
       at: hub.now(),

@@ -10,6 +10,7 @@ const affected: Readonly<Record<HubEvent['kind'], readonly string[]>> = {
   run: ['/api/runs', '/api/overview'],
   model: ['/api/models', '/api/overview'],
   device: ['/api/devices', '/api/overview'],
+  telemetry: ['/api/devices'],
   rollout: ['/api/rollouts', '/api/overview', '/api/models'],
   round: ['/api/overview', '/api/tasks/counts'],
   settings: ['/api/settings', '/api/overview'],
@@ -21,10 +22,13 @@ const gather = 400
 function listen(queries: QueryClient): () => void {
   const waiting = new Set<string>()
   let timer: ReturnType<typeof setTimeout> | undefined
-  const flush = () => {
-    timer = undefined
-    for (const key of waiting) queries.invalidateQueries({ queryKey: [key] }).catch(() => {})
+  let closed = false
+  // The next refresh waits for the answers to the last one: on a slow line, or with a large fleet, each would cancel the one before.
+  const flush = async () => {
+    const keys = [...waiting]
     waiting.clear()
+    await Promise.allSettled(keys.map((key) => queries.invalidateQueries({ queryKey: [key] })))
+    timer = closed || waiting.size === 0 ? undefined : setTimeout(flush, gather)
   }
   const source = new EventSource('/api/events')
   source.onmessage = ({ data }) => {
@@ -38,6 +42,7 @@ function listen(queries: QueryClient): () => void {
     timer ??= setTimeout(flush, gather)
   }
   return () => {
+    closed = true
     clearTimeout(timer)
     source.close()
   }
