@@ -4,7 +4,7 @@ import { losses, trainingGraph } from '../../trainer/detector/loss.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import type { Specification } from '../../trainer/detector/specification.ts'
 import { targetsOf } from '../../trainer/detector/targets.ts'
-import { compileStep, type Slot, total } from '../../trainer/engine/step-graph.ts'
+import { compileStep, packed } from '../../trainer/engine/step-graph.ts'
 import type { StepRunnerOptions } from '../../trainer/engine/step-runner.ts'
 import type { Feeds } from '../../trainer/engine/step-worker.ts'
 import { initialState } from '../../trainer/engine/trainer-state.ts'
@@ -93,11 +93,6 @@ export function tinyStep(): { options: Omit<StepRunnerOptions, 'workers'>; feeds
     parameters: [...core.initializers.keys()].filter((name) => /\.(weight|scale|bias)$/.test(name)),
     dialect: 'std',
   })
-  const pack = (slots: readonly Slot[]) => {
-    const flat = new Float32Array(total(slots))
-    for (const { name, offset } of slots) flat.set(core.initializers.get(name)!.data as Float32Array, offset)
-    return flat
-  }
   const labels = Array.from({ length: batch }, () =>
     Array.from({ length: 3 }, () => {
       const [x, y, side] = [random.integer(30), random.integer(30), 12 + random.integer(22)]
@@ -108,7 +103,7 @@ export function tinyStep(): { options: Omit<StepRunnerOptions, 'workers'>; feeds
     options: {
       step,
       losses: [...losses],
-      state: initialState(pack(step.parameters), pack(step.statistics)),
+      state: initialState(packed(core, step.parameters), packed(core, step.statistics)),
       rateScale: (name) => (name.startsWith('head') ? 1 : 0.5),
       decay: (_, shape) => (shape.length > 1 ? 0.02 : 0),
       clip: 2,

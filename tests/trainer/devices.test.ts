@@ -1,9 +1,16 @@
 /** The same training steps on every executor: losses, gradients and updates against onnxruntime's processor threads. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import sharp from 'sharp'
+import { Type } from 'typebox'
+import { parseJson } from '../../protocol/parse.ts'
+import { decide, parseDevice } from '../../trainer/engine/devices/choose-device.ts'
 import { DeviceRunner } from '../../trainer/engine/devices/device-runner.ts'
 import type { Device } from '../../trainer/engine/devices/executor.ts'
 import { cardFrom } from '../../trainer/engine/devices/graphics-card.ts'
@@ -143,6 +150,18 @@ describe('a device', () => {
     }
   })
 
+  it('that goes away in the midst of a step takes only its own process with it', async () => {
+    const { options, feeds } = tinyStep()
+    const runner = new DeviceRunner({ ...options, device: 'cpu' })
+    await runner.start()
+    const pending = assert.rejects(runner.run([feeds], rates), {
+      code: 'UNAVAILABLE',
+      message: /process of the device ended \(SIGKILL\)/,
+    })
+    await runner.stop()
+    await pending
+  })
+
   it('is a graphics card only when the kernel leads to one', () => {
     const loaded = ['/usr/lib/libvulkan_lvp.so', '/usr/lib/libvulkan_radeon.so']
     assert.deepEqual(cardFrom({ open: ['/dev/dri/renderD128'], loaded }), { name: '/dev/dri/renderD128', software: false })
@@ -152,5 +171,53 @@ describe('a device', () => {
       software: true,
     })
     assert.deepEqual(cardFrom({ open: [], loaded: [] }), { name: 'in software', software: true })
+  })
+})
+
+describe('the choice of a device', () => {
+  const cpu = { device: 'cpu', milliseconds: 30.12, words: 'cpu (2 threads)' } as const
+  const gpu = { device: 'webgpu', milliseconds: 3.456, words: 'webgpu (/dev/nvidia0)' } as const
+  const missing = { device: 'cuda', milliseconds: null, words: 'no libraries' } as const
+
+  it('takes the quickest and says what it was compared with', () => {
+    assert.deepEqual(decide([missing, gpu, cpu]), {
+      device: 'webgpu',
+      reason:
+        'the quickest; webgpu 3.5 ms a picture (webgpu (/dev/nvidia0)); cpu 30.1 ms a picture (cpu (2 threads)); not cuda: no libraries',
+    })
+    assert.equal(decide([{ ...gpu, milliseconds: 31 }, cpu]).device, 'cpu')
+  })
+
+  it('is the processor where nothing else can', () => {
+    assert.deepEqual(decide([missing]), { device: 'cpu', reason: 'for nothing else can here; not cuda: no libraries' })
+  })
+
+  it('names the devices there are when it does not know one', () => {
+    assert.equal(parseDevice('auto'), 'auto')
+    assert.throws(() => parseDevice('gpu'), { code: 'INVALID_INPUT', message: /auto, cpu, webgpu, cuda/ })
+  })
+
+  it('does not fall for a processor that poses as a graphics card, and the run says so', {
+    skip: !existsSync(swiftShader) && 'no SwiftShader here',
+  }, async () => {
+    const folder = join(runtime, 'data')
+    for (const part of ['images', 'labels']) mkdirSync(join(folder, part), { recursive: true })
+    writeFileSync(join(folder, 'data.yaml'), 'names: [box]\n')
+    for (const i of [1, 2]) {
+      const create = { width: 64, height: 64, channels: 3, background: { r: 40 * i, g: 90, b: 200 } } as const
+      await sharp({ create })
+        .jpeg()
+        .toFile(join(folder, 'images', `${i}.jpg`))
+      writeFileSync(join(folder, 'labels', `${i}.txt`), '0 0.5 0.5 0.4 0.4\n')
+    }
+    const out = join(runtime, 'out')
+    const cli = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
+    const flags = ['--data', folder, '--out', out, '--size', '64', '--batch', '1', '--epochs', '1', '--device', 'auto']
+    const { stdout } = await promisify(execFile)(process.execPath, [cli, 'train', ...flags], { env: withSwiftShader })
+    const why =
+      /trains on (cpu \(\d+ threads\), for nothing else can here; not webgpu: webgpu \(SwiftShader, in software\).*)/.exec(stdout)
+    assert.ok(why, stdout)
+    const report = parseJson(Type.Object({ device: Type.String() }), readFileSync(join(out, 'report.json'), 'utf8'), 'report')
+    assert.equal(report.device, why[1])
   })
 })

@@ -5,6 +5,7 @@ import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import { type DataSet, readDataSet } from '../data/data-set.ts'
 import { some } from '../data/declared.ts'
+import { parseDevice } from '../engine/devices/choose-device.ts'
 import { evaluateCoco } from '../evaluation/coco.ts'
 import { measureModel } from '../evaluation/measure.ts'
 import { writeAside } from '../files/write-aside.ts'
@@ -45,12 +46,18 @@ everything learnt so far; the same command goes on from there.`,
       description: 'leave the first layers as they are: 0.5 for half of them, 3 for three stages of the backbone',
     },
     'rate-decay': { type: 'string', description: 'slower by this factor for each stage further from the head, as 0.8' },
+    device: {
+      type: 'string',
+      default: 'auto',
+      description: 'cpu, webgpu or cuda; auto measures a few steps on each that is there and says what it takes and why',
+    },
     batch: { type: 'string', default: '8', description: 'pictures in one update' },
     seed: { type: 'string', default: '1', description: 'same seed, same data, same machine: same model' },
   },
   async run({ args }) {
     const inputSize = number(args.size, 'size')!
     if (inputSize % 32 !== 0) throw new MuninnError('INVALID_INPUT', `--size ${args.size}: a multiple of 32 is wanted`)
+    const device = parseDevice(args.device)
     const seed = number(args.seed, 'seed')!
     const display = new ProgressDisplay()
     const data = await readDataSet({
@@ -79,6 +86,7 @@ everything learnt so far; the same command goes on from there.`,
       rateDecay: number(args['rate-decay'], 'rate-decay') ?? undefined,
       batch: number(args.batch, 'batch')!,
       seed,
+      device,
       signal: stopping.signal,
       onLog: (words) => display.log(words),
       onProgress: (progress) => display.training(progress, mAP50),
@@ -95,6 +103,7 @@ everything learnt so far; the same command goes on from there.`,
       dataset: data.digest,
       steps: result.steps,
       seconds: result.seconds,
+      device: result.device,
     }
     if (data.heldOut.length > 0) {
       const { pictures, milliseconds } = await measureModel(result.model, {

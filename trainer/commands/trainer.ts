@@ -3,6 +3,7 @@ import { cpus, hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
+import { parseDevice } from '../engine/devices/choose-device.ts'
 import { cpuDialect } from '../engine/dialect.ts'
 import { HubApi } from '../hub-client/hub-api.ts'
 import { HubTrainer } from '../hub-client/trainer.ts'
@@ -20,6 +21,12 @@ The token (role trainer) comes from the hub's page: Settings, Tokens.`,
     hub: { type: 'string', required: true, description: "the hub's address" },
     token: { type: 'string', description: 'its token; better in the environment as MUNINN_TOKEN, where others cannot see it' },
     data: { type: 'string', default: './muninn-data/trainer', description: 'folder for fetched files and checkpoints' },
+    device: {
+      type: 'string',
+      default: 'auto',
+      description:
+        'cpu, webgpu or cuda; auto measures a few steps of each run on each that is there and says what it takes and why',
+    },
     name: { type: 'string', default: hostname(), description: 'how the hub calls it' },
   },
   async run({ args }) {
@@ -27,11 +34,13 @@ The token (role trainer) comes from the hub's page: Settings, Tokens.`,
     if (!token)
       throw new MuninnError('INVALID_INPUT', 'no token: set MUNINN_TOKEN to one with the role trainer (Settings, Tokens)')
     const log = (words: string) => console.log(`${new Date().toISOString()} ${words}`)
-    const device = `${cpus().length} x ${cpus()[0]?.model.trim() ?? 'CPU'} (${await cpuDialect()})`
+    const device = parseDevice(args.device)
+    const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? 'CPU'} (${await cpuDialect()}), device ${device}`
     const running = new HubTrainer({
       api: new HubApi({ url: args.hub, token }),
       folder: resolve(args.data),
       name: args.name,
+      machine,
       device,
       log,
     })
@@ -39,7 +48,7 @@ The token (role trainer) comes from the hub's page: Settings, Tokens.`,
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
     })
     running.start()
-    log(`works for ${args.hub} on ${device}`)
+    log(`works for ${args.hub} on ${machine}`)
     await stopped
     await running.stop()
   },

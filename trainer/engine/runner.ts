@@ -8,8 +8,16 @@ export interface StepResult {
   readonly skipped: boolean
 }
 
+/** What really computes, in words, and whether that is a processor that poses as a graphics card. */
+export interface Description {
+  readonly description: string
+  readonly software: boolean
+}
+
 export interface Runner {
   start(): Promise<void>
+  /** Known once it was started. */
+  describe(): Promise<Description>
   /** One update from some micro-batches of the graph's batch size, whose gradients are averaged. */
   run(batches: readonly Feeds[], rates: { rate: number; averageDecay: number }): Promise<StepResult>
   /** Brings the state that the runner was made with up to date: on a device of its own the vectors stay there between the steps. */

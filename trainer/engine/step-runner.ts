@@ -2,7 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import ort from 'onnxruntime-node'
 import { writeOnnx } from '../onnx/write.ts'
-import type { Runner, StepResult } from './runner.ts'
+import type { Description, Runner, StepResult } from './runner.ts'
 import { type StepGraph, total } from './step-graph.ts'
 import type { Feeds, StepAnswer, StepRequest, WorkerSetup } from './step-worker.ts'
 import type { TrainerState } from './trainer-state.ts'
@@ -98,6 +98,10 @@ export class StepRunner implements Runner {
       enableMemPattern: false,
       intraOpNumThreads: 1,
     })
+  }
+
+  async describe(): Promise<Description> {
+    return { description: `cpu (${this.#threads.length} threads)`, software: false }
   }
 
   /** The state is up to date after each step. */

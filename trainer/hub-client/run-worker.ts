@@ -15,6 +15,7 @@ import {
   type RunReport,
 } from '../../protocol/http/training.ts'
 import { FileReference } from '../../protocol/manifest.ts'
+import type { DeviceChoice } from '../engine/devices/choose-device.ts'
 import { precisionOf, score } from '../evaluation/compare.ts'
 import { measureModel } from '../evaluation/measure.ts'
 import { writeAside } from '../files/write-aside.ts'
@@ -37,7 +38,8 @@ export class RunWorker {
   readonly #api: HubApi
   readonly #folder: string
   readonly #lease: RunLease
-  readonly #device: string
+  readonly #machine: string
+  readonly #device: DeviceChoice
   readonly #log: (words: string) => void
   readonly #stop = new AbortController()
   #progress: RunProgress = { phase: 'fetching', step: 0, steps: 0, etaSeconds: null, imagesPerSecond: null }
@@ -45,10 +47,18 @@ export class RunWorker {
   #lines: LogLine[] = []
   #lastAnswer = Date.now()
 
-  constructor(options: { api: HubApi; folder: string; lease: RunLease; device: string; log: (words: string) => void }) {
+  constructor(options: {
+    api: HubApi
+    folder: string
+    lease: RunLease
+    machine: string
+    device: DeviceChoice
+    log: (words: string) => void
+  }) {
     this.#api = options.api
     this.#folder = options.folder
     this.#lease = options.lease
+    this.#machine = options.machine
     this.#device = options.device
     this.#log = options.log
   }
@@ -116,6 +126,7 @@ export class RunWorker {
       rate: settings.learningRate,
       batch: settings.batch,
       seed: settings.seed,
+      device: this.#device,
       signal,
       resume: await this.#lastCheckpoint(checkpoint),
       onLog: (words) => this.#say(words),
@@ -152,7 +163,7 @@ export class RunWorker {
       difference: champion ? compare(challenger, champion) : null,
       trainMinutes: result.seconds / 60,
       steps: result.steps,
-      device: this.#device,
+      device: `${this.#machine}: ${result.device}`,
     }
     this.#say(
       `mAP50 ${challenger.evaluation.mAP50.value.toFixed(3)}${champion ? ` against the champion's ${champion.evaluation.mAP50.value.toFixed(3)}` : ''} on ${heldOut.samples.length} held-out pictures`,

@@ -2,25 +2,30 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RunLease } from '../../protocol/http/training.ts'
 import { parse } from '../../protocol/parse.ts'
+import type { DeviceChoice } from '../engine/devices/choose-device.ts'
 import type { HubApi } from './hub-api.ts'
 import { RunWorker } from './run-worker.ts'
 
 const idleMilliseconds = 1500
 const longestWait = 30_000
 
+interface HubTrainerOptions {
+  readonly api: HubApi
+  readonly folder: string
+  readonly name: string
+  /** What the hub is told of the machine. */
+  readonly machine: string
+  readonly device: DeviceChoice
+  readonly log: (words: string) => void
+}
+
 export class HubTrainer {
-  readonly #options: {
-    readonly api: HubApi
-    readonly folder: string
-    readonly name: string
-    readonly device: string
-    readonly log: (words: string) => void
-  }
+  readonly #options: HubTrainerOptions
   readonly #stopping = new AbortController()
   #worker: RunWorker | null = null
   #running: Promise<void> | null = null
 
-  constructor(options: { api: HubApi; folder: string; name: string; device: string; log: (words: string) => void }) {
+  constructor(options: HubTrainerOptions) {
     this.#options = options
   }
 
@@ -35,16 +40,16 @@ export class HubTrainer {
   }
 
   async #run(): Promise<void> {
-    const { api, name, device, log, folder } = this.#options
+    const { api, name, machine, device, log, folder } = this.#options
     let wait = idleMilliseconds
     while (!this.#stopping.signal.aborted) {
       try {
-        const response = await api.request('POST', '/api/trainer/lease', { trainer: name, device })
+        const response = await api.request('POST', '/api/trainer/lease', { trainer: name, device: machine })
         wait = idleMilliseconds
         if (response.status === 200) {
           const lease = parse(RunLease, await response.json(), 'the lease of a run')
           log(`takes run ${lease.run.id} (attempt ${lease.run.attempts})`)
-          this.#worker = new RunWorker({ api, folder, lease, device, log })
+          this.#worker = new RunWorker({ api, folder, lease, machine, device, log })
           await this.#worker.work()
           this.#worker = null
           continue

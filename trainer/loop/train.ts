@@ -1,6 +1,5 @@
 /** The training loop: from a deployed file (or none) and labelled pictures to a deployed file. */
 import { createHash } from 'node:crypto'
-import { cpus } from 'node:os'
 import { MuninnError } from '../../protocol/errors.ts'
 import { Loader } from '../data/loader.ts'
 import type { LabelledSample } from '../data/sample.ts'
@@ -9,13 +8,12 @@ import { withClasses } from '../detector/classes.ts'
 import { coreOf, withInput } from '../detector/core.ts'
 import { deployed } from '../detector/deploy.ts'
 import { headOf } from '../detector/heads/table.ts'
-import { losses, trainingGraph } from '../detector/loss.ts'
 import { plainNetwork } from '../detector/network.ts'
 import { Random } from '../detector/random.ts'
 import { type Specification, specificationOf } from '../detector/specification.ts'
-import { cpuDialect } from '../engine/dialect.ts'
-import { compileStep, packed, type Slot, type StepGraph } from '../engine/step-graph.ts'
-import { StepRunner } from '../engine/step-runner.ts'
+import { chooseDevice, type DeviceChoice } from '../engine/devices/choose-device.ts'
+import type { Device } from '../engine/devices/executor.ts'
+import { packed, type Slot, type StepGraph } from '../engine/step-graph.ts'
 import { initialState, type TrainerState } from '../engine/trainer-state.ts'
 import { floatTensor, type Graph } from '../onnx/graph.ts'
 import { readOnnx } from '../onnx/read.ts'
@@ -23,6 +21,7 @@ import { writeOnnx } from '../onnx/write.ts'
 import { markOf } from '../quantization/mark.ts'
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts'
 import { layersOf, stageRates, trainedParameters } from './layers.ts'
+import { measure, type Plan, planOn } from './plan.ts'
 import { augmentationAt, defaultRecipe, type Recipe } from './recipe.ts'
 import { averageDecayAt, epochsFor, rateAt } from './schedule.ts'
 
@@ -58,6 +57,8 @@ export interface TrainOptions {
   readonly rateDecay?: number
   readonly seed?: number
   readonly workers?: number
+  /** Where the steps are computed; `auto` measures what there is. The processor when left out. */
+  readonly device?: DeviceChoice
   /** What is not as by default. */
   readonly recipe?: Partial<Recipe>
   readonly onProgress?: (progress: TrainingProgress) => void
@@ -80,22 +81,9 @@ export interface TrainResult {
   readonly height: number
   readonly steps: number
   readonly seconds: number
+  /** Where it was trained, and why there. */
+  readonly device: string
 }
-
-/**
- * Pictures of one pass through the graph: BatchNormalization's groups, so that the number of cores must not change it. A smaller one wants
- * less memory, a larger one is no quicker.
- */
-const largestMicroBatch = 4
-
-/** How a batch is cut into passes of the same size. */
-export function microBatches(batch: number): { parts: number; micro: number } {
-  const parts = Math.ceil(batch / largestMicroBatch)
-  return { parts, micro: Math.ceil(batch / parts) }
-}
-
-/** Most cells that can answer for true boxes in one micro-batch. */
-const positivesPerPicture = 96
 
 interface Start {
   readonly core: Graph
@@ -158,61 +146,74 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { specification, width, height } = start
   const { freeze, rateDecay } = options
   const layers = layersOf(start.core)
-  const { parts, micro } = microBatches(batch)
-  const positives = positivesPerPicture * micro
-  const dialect = await cpuDialect()
-  const step = compileStep({
-    graph: trainingGraph(start.core, specification, { batch: micro, width, height, positives }),
-    losses: [...losses],
-    parameters: trainedParameters(layers, freeze),
-    dialect,
-  })
   const recipe: Recipe = { ...defaultRecipe, ...options.recipe }
   const peak = options.rate ?? (options.base ? 7e-4 : 2e-3)
-  const fingerprint = fingerprintOf(options, { micro, parts, peak, recipe, freeze, rateDecay })
+  const rates = stageRates(layers, rateDecay)
+  const heads = new Set(specification.classifiers.flatMap(({ weight, bias }) => [weight, bias]))
+  const planned = (device: Device) =>
+    planOn(device, {
+      ...start,
+      batch,
+      workers: options.workers,
+      parameters: trainedParameters(layers, freeze),
+      // A pretrained body moves more slowly than new class filters.
+      rateScale: (name) => (options.base && !heads.has(name) ? 0.6 : 1) * (rates.get(name) ?? 1),
+      decay: (_, shape) => (shape.length > 1 ? 0.02 : 0),
+    })
+  const fresh = ({ step }: Plan) => initialState(packed(start.core, step.parameters), packed(start.core, step.statistics))
+  const loaderOf = ({ positives, micro, parts }: Plan) =>
+    new Loader({
+      setup: {
+        samples,
+        shares: sharesOf(samples, recipe),
+        width,
+        height,
+        specification,
+        positives,
+        batch: micro,
+        parts,
+        seed,
+        cacheBytes: 1.5e9,
+      },
+      augmentation: (at) => augmentationAt(recipe, at, steps),
+    })
+  // Until their number is known, for measurements: as in the midst of a training.
+  let steps = Number.POSITIVE_INFINITY
+  const { device: choice = 'cpu' } = options
+  const probe = async (device: Device) => {
+    const plan = await planned(device)
+    return await measure(plan, { state: fresh(plan), loader: () => loaderOf(plan) })
+  }
+  const { device, reason } =
+    choice === 'auto' ? await chooseDevice({ probe, signal }) : { device: choice, reason: 'as asked for' }
+  const plan = await planned(device)
+  const { step } = plan
+  const perStep = plan.micro * plan.parts
+  const fingerprint = fingerprintOf(options, { perStep, peak, recipe, freeze, rateDecay })
   const resumed = resumeFrom(options.resume, fingerprint, onLog)
-  const state = resumed?.state ?? initialState(packed(start.core, step.parameters), packed(start.core, step.statistics))
-  const perStep = micro * parts
+  const state = resumed?.state ?? fresh(plan)
   const wanted =
     options.steps ?? Math.max(30, Math.ceil(((options.epochs ?? epochsFor(samples.length)) * samples.length) / perStep))
-  let steps = resumed?.steps ?? wanted
-  const heads = new Set(specification.classifiers.flatMap(({ weight, bias }) => [weight, bias]))
-  const rates = stageRates(layers, rateDecay)
-  const runner = new StepRunner({
-    step,
-    losses: [...losses],
-    state,
-    workers: options.workers ?? cpus().length,
-    // A pretrained body moves more slowly than new class filters.
-    rateScale: (name) => (options.base && !heads.has(name) ? 0.6 : 1) * (rates.get(name) ?? 1),
-    decay: (_, shape) => (shape.length > 1 ? 0.02 : 0),
-  })
-  const setup = {
-    samples,
-    shares: sharesOf(samples, recipe),
-    width,
-    height,
-    specification,
-    positives,
-    batch: micro,
-    parts,
-    seed,
-    cacheBytes: 1.5e9,
-  }
-  const loader = new Loader({ setup, augmentation: (at) => augmentationAt(recipe, at, steps) })
+  steps = resumed?.steps ?? wanted
+  const runner = plan.runner(state)
+  const loader = loaderOf(plan)
   let begun = performance.now()
   const before = (resumed?.trainedSeconds ?? 0) * 1000
   const elapsed = () => before + performance.now() - begun
   let saved = performance.now()
+  let described: string = device
   const from = state.step
   let reached = from
   const save = async () => {
+    await runner.sync()
     const trainedSeconds = elapsed() / 1000
     await options.onCheckpoint?.(encodeCheckpoint({ fingerprint, steps, trainedSeconds, state }), reached)
     saved = performance.now()
   }
   try {
     await runner.start()
+    described = `${(await runner.describe()).description}, ${reason}`
+    onLog(`trains on ${described}`)
     begun = performance.now()
     // Skipped steps do not move the state; the loop counts its own, or it would ask for the same bad batch for ever.
     for (let at = from; at < steps; at++) {
@@ -243,9 +244,12 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         etaSeconds: (steps - at - 1) * secondsPerStep,
       })
       if (performance.now() - saved > (options.checkpointSeconds ?? 30) * 1000 && at + 1 < steps) await save()
-      if (options.onCandidate && at + 1 < steps && (at + 1) % Math.max(25, Math.ceil(steps / 6)) === 0)
+      if (options.onCandidate && at + 1 < steps && (at + 1) % Math.max(25, Math.ceil(steps / 6)) === 0) {
+        await runner.sync()
         await options.onCandidate(exportModel(start, step, state), at + 1)
+      }
     }
+    await runner.sync()
   } catch (error) {
     // Told to stop: what was learnt up to now is kept, not only what the last checkpoint had.
     if (signal?.aborted && reached > from) await save()
@@ -254,7 +258,15 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     await loader.stop()
     await runner.stop()
   }
-  return { model: exportModel(start, step, state), specification, width, height, steps, seconds: elapsed() / 1000 }
+  return {
+    model: exportModel(start, step, state),
+    specification,
+    width,
+    height,
+    steps,
+    seconds: elapsed() / 1000,
+    device: described,
+  }
 }
 
 /** Digest of everything that a resume must find unchanged. */

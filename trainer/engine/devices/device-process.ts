@@ -3,6 +3,7 @@
  * trainer's. Started with an IPC channel by DeviceProcess.
  */
 import { MuninnError } from '../../../protocol/errors.ts'
+import type { Description } from '../runner.ts'
 import type { Feeds } from '../step-worker.ts'
 import type { TrainerState } from '../trainer-state.ts'
 import { type DeviceSetup, DeviceStep, type StepRates } from './device-step.ts'
@@ -15,8 +16,7 @@ export interface Requests {
   step: { ask: { feeds: Feeds; rates: StepRates }; answer: Float32Array }
   state: { ask: null; answer: TrainerState }
   gradient: { ask: { model: Uint8Array; feeds: Feeds }; answer: Float32Array }
-  /** Known once a step ran. */
-  describe: { ask: null; answer: { description: string; software: boolean } }
+  describe: { ask: null; answer: Description }
 }
 export type RequestName = keyof Requests
 
@@ -56,5 +56,7 @@ async function answer(request: Request): Promise<Answer> {
 process.on('message', (request: Request) => {
   void answer(request).then((told) => process.send!(told))
 })
+// Ctrl-C reaches the whole group of processes: the trainer still wants the state from here, for its checkpoint.
+for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => {})
 // The trainer is gone, whatever happened to it: nobody reads the steps any more.
 process.on('disconnect', () => process.exit())

@@ -1,6 +1,6 @@
 /** Takes training steps on a device in a process of its own. */
 import { writeOnnx } from '../../onnx/write.ts'
-import type { Runner, StepResult } from '../runner.ts'
+import type { Description, Runner, StepResult } from '../runner.ts'
 import { total } from '../step-graph.ts'
 import type { StepRunnerOptions } from '../step-runner.ts'
 import type { Feeds } from '../step-worker.ts'
@@ -57,8 +57,7 @@ export class DeviceRunner implements Runner {
     Object.assign(this.#options.state, await this.#client.ask('state', null))
   }
 
-  /** What computes, and whether that is a processor in disguise. Known once a step ran. */
-  async describe(): Promise<{ description: string; software: boolean }> {
+  async describe(): Promise<Description> {
     return await this.#client.ask('describe', null)
   }
 

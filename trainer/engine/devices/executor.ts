@@ -7,7 +7,7 @@ export type Device = (typeof devices)[number]
 
 /** `T` is the executor's own tensor, which may lie on its device. Whoever got one from a run frees it. */
 export interface Executor<T> {
-  /** What really computes, in words; known once something ran. */
+  /** What really computes, in words; known once something was compiled. */
   readonly description: string
   /** Whether it computes on a processor though it poses as a graphics card (SwiftShader, llvmpipe). */
   readonly software: boolean

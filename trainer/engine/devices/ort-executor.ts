@@ -1,4 +1,7 @@
 /** The executor over onnxruntime's own providers. */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import ort from 'onnxruntime-node'
 import { MuninnError } from '../../../protocol/errors.ts'
 import { GraphBuilder } from '../../graph/builder.ts'
@@ -106,4 +109,11 @@ function identity(): Uint8Array {
   g.graph.inputs[0] = { name: 'x', type: 'float32', shape: ['n'] }
   g.graph.outputs[0] = { name: 'y', type: 'float32', shape: ['n'] }
   return writeOnnx(g.graph)
+}
+
+/** Whether onnxruntime's CUDA libraries lie beside its binding: they are not in the default install. */
+export function cudaLibraries(): boolean {
+  const main = createRequire(import.meta.url).resolve('onnxruntime-node')
+  const name = process.platform === 'win32' ? 'onnxruntime_providers_cuda.dll' : 'libonnxruntime_providers_cuda.so'
+  return existsSync(join(dirname(main), '..', 'bin', 'napi-v6', process.platform, process.arch, name))
 }

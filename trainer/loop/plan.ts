@@ -1,0 +1,103 @@
+/** How the steps of a training are taken on a device: in how many parts, with which graph, by which runner. */
+import { cpus } from 'node:os'
+import { MuninnError } from '../../protocol/errors.ts'
+import type { Loader } from '../data/loader.ts'
+import { losses, trainingGraph } from '../detector/loss.ts'
+import type { Specification } from '../detector/specification.ts'
+import { DeviceRunner } from '../engine/devices/device-runner.ts'
+import type { Device } from '../engine/devices/executor.ts'
+import { cpuDialect } from '../engine/dialect.ts'
+import type { Runner } from '../engine/runner.ts'
+import { compileStep, type StepGraph } from '../engine/step-graph.ts'
+import { StepRunner } from '../engine/step-runner.ts'
+import type { TrainerState } from '../engine/trainer-state.ts'
+import type { Graph } from '../onnx/graph.ts'
+
+/**
+ * Pictures of one pass through the graph: BatchNormalization's groups, so that the number of cores must not change it. A smaller one wants
+ * less memory, a larger one is no quicker.
+ */
+const largestMicroBatch = 4
+
+/** How a batch is cut into passes of the same size. */
+export function microBatches(batch: number): { parts: number; micro: number } {
+  const parts = Math.ceil(batch / largestMicroBatch)
+  return { parts, micro: Math.ceil(batch / parts) }
+}
+
+/** Most cells that can answer for true boxes in one micro-batch. */
+const positivesPerPicture = 96
+
+export interface PlanOptions {
+  readonly core: Graph
+  readonly specification: Specification
+  readonly width: number
+  readonly height: number
+  /** Pictures in one update. */
+  readonly batch: number
+  readonly parameters: readonly string[]
+  readonly workers?: number
+  readonly rateScale: (name: string) => number
+  readonly decay: (name: string, shape: readonly number[]) => number
+}
+
+export interface Plan {
+  readonly device: Device
+  /** Micro-batches in a step, and pictures in one. */
+  readonly parts: number
+  readonly micro: number
+  readonly positives: number
+  readonly step: StepGraph
+  readonly runner: (state: TrainerState) => Runner
+}
+
+/** The processor's threads take parts of a batch, each on its own; a device of its own takes all of it at once. */
+export async function planOn(device: Device, options: PlanOptions): Promise<Plan> {
+  const { core, specification, width, height, batch, parameters, rateScale, decay } = options
+  const { parts, micro } = device === 'cpu' ? microBatches(batch) : { parts: 1, micro: batch }
+  const positives = positivesPerPicture * micro
+  const step = compileStep({
+    graph: trainingGraph(core, specification, { batch: micro, width, height, positives }),
+    losses: [...losses],
+    parameters,
+    dialect: device === 'cpu' ? await cpuDialect() : 'std',
+  })
+  const runner = (state: TrainerState): Runner => {
+    const common = { step, losses: [...losses], state, rateScale, decay }
+    return device === 'cpu'
+      ? new StepRunner({ ...common, workers: options.workers ?? cpus().length })
+      : new DeviceRunner({ ...common, device })
+  }
+  return { device, parts, micro, positives, step, runner }
+}
+
+/**
+ * Milliseconds of a picture: the quicker of two steps on real pictures after a first one, in which drivers compile their shaders.
+ * @throws MuninnError UNAVAILABLE for a processor that poses as a graphics card: it takes minutes, and is never the quicker one
+ */
+export async function measure(
+  plan: Plan,
+  { state, loader: open }: { state: TrainerState; loader: () => Loader },
+): Promise<{ milliseconds: number; words: string }> {
+  const runner = plan.runner(state)
+  try {
+    await runner.start()
+    const { description, software } = await runner.describe()
+    if (software) throw new MuninnError('UNAVAILABLE', `${description}: no graphics card is behind it`)
+    const loader = open()
+    try {
+      const batches = await loader.batches(0)
+      const times: number[] = []
+      for (let i = 0; i < 3; i++) {
+        const begun = performance.now()
+        await runner.run(batches, { rate: 1e-6, averageDecay: 0.9 })
+        times.push(performance.now() - begun)
+      }
+      return { milliseconds: Math.min(...times.slice(1)) / (plan.parts * plan.micro), words: description }
+    } finally {
+      await loader.stop()
+    }
+  } finally {
+    await runner.stop()
+  }
+}
