@@ -10,7 +10,7 @@ export const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
  * (greatest L2 norm of the gradient).
  * Outputs: parameters', moment1', moment2', average', norm (of the gradient before clipping, [1]).
  */
-export function updateGraph(size: number): Graph {
+export function updateGraph(size: number, { beta1, beta2, epsilon } = adam): Graph {
   const g = new GraphBuilder('update')
   const vector = (name: string) => g.input(name, 'float32', [size])
   const scalar = (name: string) => g.input(name, 'float32', [1])
@@ -25,9 +25,9 @@ export function updateGraph(size: number): Graph {
   ].map(scalar)
   const norm = g.op('ReduceL2', [raw!], { attributes: { keepdims: 1 } })
   const gradient = g.mul(raw!, g.min(g.div(limit!, g.add(norm, g.constant(1e-6))), g.constant(1)))
-  const m = g.add(g.scale(moment1!, adam.beta1), g.scale(gradient, 1 - adam.beta1))
-  const v = g.add(g.scale(moment2!, adam.beta2), g.scale(g.mul(gradient, gradient), 1 - adam.beta2))
-  const step = g.div(g.mul(m, correction1!), g.add(g.sqrt(g.mul(v, correction2!)), g.constant(adam.epsilon)))
+  const m = g.add(g.scale(moment1!, beta1), g.scale(gradient, 1 - beta1))
+  const v = g.add(g.scale(moment2!, beta2), g.scale(g.mul(gradient, gradient), 1 - beta2))
+  const step = g.div(g.mul(m, correction1!), g.add(g.sqrt(g.mul(v, correction2!)), g.constant(epsilon)))
   const p = g.sub(parameters!, g.mul(g.mul(rate!, rateScale!), g.add(step, g.mul(decay!, parameters!))))
   const e = g.add(g.mul(average!, averageDecay!), g.mul(p, g.sub(g.constant(1), averageDecay!)))
   g.output(p, 'parametersOut')
