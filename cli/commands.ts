@@ -23,6 +23,10 @@ export const commands: Readonly<Record<string, Entry>> = {
     description: 'a trainer that works for a hub',
     load: async () => (await import('../trainer/commands/trainer.ts')).trainer as CommandDef,
   },
+  inspect: {
+    description: 'what an ONNX file is and what can be done with it',
+    load: async () => (await import('../trainer/commands/inspect.ts')).inspect as CommandDef,
+  },
   adopt: {
     description: "a foreign detector into the deployed model's form",
     load: async () => (await import('../trainer/commands/adopt.ts')).adopt as CommandDef,

@@ -3,6 +3,7 @@ import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import { adoptFile } from '../adapters/adopt-file.ts'
 import { adapters } from '../adapters/table.ts'
+import { assertRuns } from '../inspection/probe.ts'
 
 /** Three numbers, or one for all channels. */
 function channels(text: string | undefined, flag: string): number[] | undefined {
@@ -54,6 +55,7 @@ wants them otherwise, tell it: network pixel = (pixel 0..255 x scale - mean) / s
     boxes: { type: 'string', description: 'form of the boxes of a raw model: xyxy or cxcywh' },
   },
   async run({ args }) {
+    await assertRuns(args.input)
     const { classes, width, height, why, trainable } = await adoptFile({
       input: args.input,
       adapter: args.adapter,

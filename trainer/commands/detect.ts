@@ -4,6 +4,7 @@ import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import { decodePicture } from '../data/picture.ts'
 import { PictureDetector } from '../inference/detector.ts'
+import { assertRuns } from '../inspection/probe.ts'
 
 export const detect = defineCommand({
   meta: {
@@ -22,6 +23,7 @@ export const detect = defineCommand({
     const threshold = Number(args.threshold)
     if (!(threshold >= 0 && threshold <= 1))
       throw new MuninnError('INVALID_INPUT', `--threshold ${args.threshold}: a number from 0 to 1 is wanted`)
+    await assertRuns(args.model)
     const picture = await decodePicture(args.image)
     const detector = await PictureDetector.load(await readFile(args.model))
     const { found, milliseconds } = await detector.detect(picture)

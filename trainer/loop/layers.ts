@@ -13,12 +13,16 @@ const owned: Readonly<Record<string, readonly number[]>> = {
   Gemm: [1, 2],
   MatMul: [0, 1],
   BatchNormalization: [1, 2],
+  GroupNormalization: [1, 2],
   InstanceNormalization: [1, 2],
   LayerNormalization: [1, 2],
   PRelu: [1],
+  RMSNormalization: [1],
 }
 /** Ops that scale or shift what a layer gives: a vector of theirs is that layer's bias or scale. */
-const attached = new Set(['BatchNormalization', 'InstanceNormalization', 'LayerNormalization', 'PRelu', 'Add', 'Mul'])
+const attached = new Set(
+  'Add BatchNormalization GroupNormalization InstanceNormalization LayerNormalization Mul PRelu RMSNormalization'.split(' '),
+)
 
 export interface Layer {
   readonly parameters: readonly string[]

@@ -1,38 +1,34 @@
 /** Reads an ONNX file into a Graph, or refuses it with a clear error. */
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { MuninnError } from '../../protocol/errors.ts'
 import { allocate, nameOfCode, typeOfCode } from './data-types.ts'
 import { type Attribute, elementCount, type Graph, type Node, type TensorData, type ValueInfo } from './graph.ts'
 import { Model, Tensor } from './proto.ts'
+import { bad, bytes, integer, list, type Raw, text } from './raw.ts'
 
 /** Larger files are refused before they are read: no detector for an edge device is near it. */
 export const maxModelBytes = 512 * 1024 * 1024
 
-type Raw = Record<string, unknown>
-
-const bad = (words: string, cause?: unknown) => new MuninnError('BAD_MODEL', `ONNX: ${words}`, { cause })
-const list = (value: unknown): Raw[] => (Array.isArray(value) ? value : [])
-const text = (value: unknown): string => (typeof value === 'string' ? value : '')
-const bytes = (value: unknown): Uint8Array => (value instanceof Uint8Array ? value : new Uint8Array(0))
-/** int64 as a number. Exporters write the largest int64 for "to the end" (Slice): it stays the largest there is. */
-const integer = (value: unknown): number => {
-  const number = Number(value ?? 0)
-  if (!Number.isInteger(number)) throw bad(`${String(value)} is no whole number`)
-  return Math.min(Math.max(number, Number.MIN_SAFE_INTEGER), Number.MAX_SAFE_INTEGER)
-}
 const decoder = new TextDecoder()
 
 /** @throws MuninnError BAD_MODEL, TOO_LARGE */
 export async function readOnnxFile(path: string): Promise<Graph> {
-  let file: Uint8Array
+  return readOnnx(await readModelFile(path))
+}
+
+/** The bytes of a file that may be a model: no folder, no pipe, not too large. @throws MuninnError NOT_FOUND, TOO_LARGE */
+export async function readModelFile(path: string): Promise<Uint8Array> {
   try {
-    file = await readFile(path)
+    const { size, isFile } = await stat(path).then((found) => ({ size: found.size, isFile: found.isFile() }))
+    if (!isFile) throw new Error('it is no file')
+    if (size > maxModelBytes) throw new MuninnError('TOO_LARGE', `${path} has ${size} bytes, at most ${maxModelBytes} are taken`)
+    return await readFile(path)
   } catch (cause) {
+    if (cause instanceof MuninnError) throw cause
     throw new MuninnError('NOT_FOUND', `${path} cannot be read (${cause instanceof Error ? cause.message : String(cause)})`, {
       cause,
     })
   }
-  return readOnnx(file)
 }
 
 /** The file as protobuf has it, 64-bit numbers as text. @throws MuninnError BAD_MODEL, TOO_LARGE */

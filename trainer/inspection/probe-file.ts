@@ -1,0 +1,64 @@
+/** Reads a file that nobody has vetted, loads it, runs it, tries what can be made of it, telling each step before it is taken. */
+import type { Graph } from '../onnx/graph.ts'
+import { headerOf } from '../onnx/header.ts'
+import { decodeModel, graphOf, readModelFile } from '../onnx/read.ts'
+import { refuseUnsupported } from '../onnx/support.ts'
+import type { ProbeMessage, Verdict } from './inspection.ts'
+
+type Say = (message: ProbeMessage) => Promise<void>
+const words = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/**
+ * @param whole whether more is asked than that it runs
+ * @throws MuninnError NOT_FOUND, TOO_LARGE, BAD_MODEL when it cannot even be read
+ */
+export async function probeFile(file: string, whole: boolean, say: Say): Promise<void> {
+  await say({ kind: 'doing', what: 'reading it' })
+  const bytes = await readModelFile(file)
+  const model = decodeModel(bytes)
+  await say({ kind: 'header', header: headerOf(model) })
+  const refused = (why: string): Verdict => ({ can: false, why })
+  let graph: Graph
+  try {
+    graph = graphOf(model)
+    await say({ kind: 'doing', what: 'inferring its shapes' })
+    refuseUnsupported(graph)
+    // What reads the file only is loaded only then: a file that is no model is told at once.
+    const { refuseHuge, settledAt } = await import('./trial-run.ts')
+    refuseHuge(settledAt(graph, 416))
+  } catch (error) {
+    // Not taken for a reason that the message names: then nothing else is tried.
+    for (const kind of ['run', 'adopt', 'fineTune'] as const) await say({ kind, verdict: refused(words(error)) })
+    return
+  }
+  await say({ kind: 'run', verdict: await runVerdict(bytes, graph, say) })
+  if (!whole) return
+  await say({ kind: 'doing', what: 'trying the adapters' })
+  const { adoptVerdict, deployedVerdicts, fineTuneVerdict, fitting } = await import('./verdicts.ts')
+  if ('muninn' in graph.metadata) {
+    const { adopt, fineTune } = deployedVerdicts(graph)
+    await say({ kind: 'adopt', verdict: adopt })
+    await say({ kind: 'fineTune', verdict: fineTune })
+    return
+  }
+  const found = await fitting(graph)
+  await say({ kind: 'adopt', verdict: adoptVerdict(found) })
+  await say({ kind: 'doing', what: 'building a training step of it' })
+  await say({ kind: 'fineTune', verdict: fineTuneVerdict(graph, found) })
+}
+
+async function runVerdict(bytes: Uint8Array, graph: Graph, say: Say): Promise<Verdict> {
+  // Not awaited: what is under way must be known even if the next call never returns; the channel is in order.
+  const doing = (what: string) => void say({ kind: 'doing', what })
+  try {
+    const { trialRun } = await import('./trial-run.ts')
+    const { milliseconds, inputs, outputs } = await trialRun(bytes, graph, doing)
+    return { can: true, why: `${inputs.join(', ')} gives ${outputs.join(', ')} in ${milliseconds.toFixed(1)} ms` }
+  } catch (error) {
+    return {
+      can: false,
+      why: `onnxruntime: ${words(error)}`,
+      cure: 'export it again for an opset up to 23 with standard ops, of a fixed size',
+    }
+  }
+}

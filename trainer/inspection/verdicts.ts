@@ -1,0 +1,154 @@
+/** Whether a graph can be adopted and fine-tuned: by doing it, not by guessing. */
+import type { Adopted } from '../adapters/adapter.ts'
+import { Foreign } from '../adapters/foreign.ts'
+import { settle } from '../adapters/settle.ts'
+import { adapters } from '../adapters/table.ts'
+import { coreOf } from '../detector/core.ts'
+import { losses, trainingGraph } from '../detector/loss.ts'
+import { type Specification, specificationOf } from '../detector/specification.ts'
+import { compileStep } from '../engine/step-graph.ts'
+import { differentiable } from '../gradients/rules.ts'
+import { layersOf, trainedParameters } from '../loop/layers.ts'
+import { elementCount, type Graph, type Node } from '../onnx/graph.ts'
+import { upgrade } from '../onnx/upgrade.ts'
+import type { Verdict } from './inspection.ts'
+
+const words = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+/** Counts of classes that the sizes of the outputs allow: with 4 box numbers, objectness, a background class, 4 distributions of 8, or alone. */
+function classCounts({ graph, ...foreign }: { graph: Graph; shape: (name: string) => readonly number[] }): number[] {
+  const sizes = graph.outputs.flatMap(({ name }) => foreign.shape(name))
+  const counts = sizes.flatMap((size) => [size - 5, size - 4, size - 32, size - 1, size])
+  return [...new Set(counts)].filter((count) => count > 0 && count <= 1000)
+}
+
+export interface Fit {
+  readonly adapter: string
+  readonly adopted: Adopted
+}
+
+export interface Tried {
+  readonly fit?: Fit
+  /** Without a fit: what each adapter misses. */
+  readonly misfits: readonly string[]
+}
+
+/** For a file that leaves its picture size open. */
+const openSize = { width: 416, height: 416 }
+
+/** The first adapter that takes the graph (those that ask the most come first), at the first count of classes at which it does. */
+export async function fitting(graph: Graph): Promise<Tried> {
+  let foreign: Foreign
+  try {
+    foreign = new Foreign(await settle(upgrade(graph), openSize))
+  } catch (error) {
+    return { misfits: [words(error)] }
+  }
+  const counts = classCounts({ graph: foreign.graph, shape: (name) => foreign.shape(name) })
+  const misfits: string[] = []
+  for (const [name, adapter] of Object.entries(adapters)) {
+    if (name === 'auto') continue
+    let reason = 'its outputs leave no room for classes'
+    for (const count of counts) {
+      try {
+        const adopted = await adapter(foreign, { classes: Array.from({ length: count }, (_, i) => `class ${i + 1}`) })
+        return { fit: { adapter: name, adopted }, misfits: [] }
+      } catch (error) {
+        reason = words(error)
+      }
+    }
+    misfits.push(`${name}: ${reason}`)
+  }
+  return { misfits }
+}
+
+/** Nodes between the parameters (float initialisers of more than one number) and the outputs that are not differentiated. */
+function withoutRule({ nodes, initializers }: Graph): Node[] {
+  const isParameter = (name: string) => {
+    const tensor = initializers.get(name)
+    return tensor?.type === 'float32' && elementCount(tensor.shape) > 1
+  }
+  const reached = new Set([...initializers.keys()].filter(isParameter))
+  const found: Node[] = []
+  for (const node of nodes) {
+    if (!node.inputs.some((name) => reached.has(name))) continue
+    if (!differentiable.includes(node.op)) found.push(node)
+    else for (const name of node.outputs) reached.add(name)
+  }
+  return found
+}
+
+const noAdapter =
+  'write an adapter, one small file as trainer/adapters/yolox.ts; or export the model without its own suppression, as its authors train it'
+
+export function adoptVerdict({ fit, misfits }: Tried): Verdict {
+  if (!fit) return { can: false, why: `no adapter takes it\n${misfits.join('\n')}`, cure: noAdapter }
+  const { specification, width, height, why } = fit.adopted
+  return { can: true, why: `${fit.adapter}: ${specification.classes.length} classes, ${width} x ${height}; ${why}` }
+}
+
+/** Compiles the very step that training would run. @throws Error naming what has no rule */
+function compileTraining(
+  core: Graph,
+  specification: Specification,
+  { width, height }: { width: number; height: number },
+): number {
+  const { parameters } = compileStep({
+    graph: trainingGraph(core, specification, { batch: 1, width, height, positives: 4 }),
+    losses: [...losses],
+    parameters: trainedParameters(layersOf(core)),
+    dialect: 'std',
+  })
+  return parameters.reduce((sum, { size }) => sum + size, 0)
+}
+
+function trainingVerdict(
+  name: string,
+  core: Graph,
+  specification: Specification,
+  size: { width: number; height: number },
+): Verdict {
+  if (specification.head === 'fixed')
+    return {
+      can: false,
+      why: `${name} runs it as it is: there is no training loss for this family`,
+      cure: 'write its head and loss in trainer/detector/heads, as heads/yolox.ts',
+    }
+  try {
+    return { can: true, why: `${name}: ${compileTraining(core, specification, size)} parameters get a gradient` }
+  } catch (error) {
+    return {
+      can: false,
+      why: `${name}: ${words(error)}`,
+      cure: 'add the rule to trainer/gradients (trainer/OPS.md lists those there are)',
+    }
+  }
+}
+
+/** What was adopted is asked first; without that, the ops alone. */
+export function fineTuneVerdict(graph: Graph, { fit }: Tried): Verdict {
+  if (fit) return trainingVerdict(fit.adapter, fit.adopted.core, fit.adopted.specification, fit.adopted)
+  const lacking = withoutRule(upgrade(graph))
+  if (lacking.length === 0)
+    return { can: false, why: 'every op has a gradient rule, but no adapter knows its loss', cure: noAdapter }
+  const named = lacking.map(({ op, name, outputs }) => `${op} (node ${name || outputs[0]!})`)
+  return {
+    can: false,
+    why: `no adapter takes it, and there is no gradient rule for ${[...new Set(named)].slice(0, 5).join(', ')}`,
+    cure: noAdapter,
+  }
+}
+
+/** A file that `adopt` or training has written says all of this itself. */
+export function deployedVerdicts(graph: Graph): { adopt: Verdict; fineTune: Verdict } {
+  const specification = specificationOf(graph)
+  const { architecture, classes } = specification
+  const [, height, width] = graph.inputs[0]!.shape.map(Number)
+  return {
+    adopt: {
+      can: true,
+      why: `it is a deployed model already: ${architecture}, ${classes.length} classes (${classes.slice(0, 5).join(', ')}${classes.length > 5 ? ', ...' : ''})`,
+    },
+    fineTune: trainingVerdict(architecture, coreOf(graph, specification), specification, { width: width!, height: height! }),
+  }
+}
