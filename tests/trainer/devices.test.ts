@@ -117,6 +117,14 @@ describe('a training step', () => {
   })
 })
 
+describe('a training step on TensorFlow.js', () => {
+  it('is the same as in the processor threads, and says what computes', async () => {
+    const { description, software } = await hasTheSameCourse('tfjs')
+    assert.match(description, /^tfjs \(@tensorflow\/tfjs\S*, backend \w+, computes on \w+/)
+    assert.equal(software, false)
+  })
+})
+
 describe('a device', () => {
   it('that is not there is told with the cure', async () => {
     const { options } = tinyStep()
@@ -194,7 +202,7 @@ describe('the choice of a device', () => {
 
   it('names the devices there are when it does not know one', () => {
     assert.equal(parseDevice('auto'), 'auto')
-    assert.throws(() => parseDevice('gpu'), { code: 'INVALID_INPUT', message: /auto, cpu, webgpu, cuda/ })
+    assert.throws(() => parseDevice('gpu'), { code: 'INVALID_INPUT', message: /auto, cpu, webgpu, cuda, tfjs/ })
   })
 
   it('does not fall for a processor that poses as a graphics card, and the run says so', {

@@ -49,7 +49,7 @@ everything learnt so far; the same command goes on from there.`,
     device: {
       type: 'string',
       default: 'auto',
-      description: 'cpu, webgpu or cuda; auto measures a few steps on each that is there and says what it takes and why',
+      description: 'cpu, webgpu, cuda or tfjs; auto measures a few steps on each that is there and says what it takes and why',
     },
     batch: { type: 'string', default: '8', description: 'pictures in one update' },
     seed: { type: 'string', default: '1', description: 'same seed, same data, same machine: same model' },

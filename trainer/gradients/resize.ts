@@ -80,7 +80,12 @@ function weights(sampling: Sampling): AxisMatrix | undefined {
 }
 
 /** One matrix per axis, undefined where it is in a form that has no rule. */
-function matrices({ g, node, inputs, outputs }: RuleInput): (AxisMatrix | undefined)[] {
+export function resizeMatrices({
+  g,
+  node,
+  inputs,
+  outputs,
+}: Pick<RuleInput, 'g' | 'node' | 'inputs' | 'outputs'>): (AxisMatrix | undefined)[] {
   const { attributes } = node
   const [from, to] = [inputs[0]!.shape, outputs[0]!.shape]
   const factors = g.constantOf(node.inputs[node.inputs.length === 2 ? 1 : 2] ?? '')
@@ -107,7 +112,7 @@ export const resize: Rule = (input) => {
   const { g, node, inputs, outputs, dy } = input
   const none = inputs.slice(1).map(() => null)
   const [from, to] = [inputs[0]!.shape, outputs[0]!.shape]
-  const mixing = matrices(input)
+  const mixing = resizeMatrices(input)
   const factors = to.map((size, i) => size / from[i]!)
   const upright = from.length === 4 && factors[0] === 1 && factors[1] === 1
   if (upright && mixing.every((matrix, i) => matrix && repeats(matrix, factors[i]!))) {

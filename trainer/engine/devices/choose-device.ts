@@ -2,6 +2,7 @@
 import { MuninnError } from '../../../protocol/errors.ts'
 import { type Device, devices } from './executor.ts'
 import { cudaLibraries } from './ort-executor.ts'
+import { nativeTensorFlow } from './tfjs/package.ts'
 
 export type DeviceChoice = Device | 'auto'
 
@@ -28,7 +29,7 @@ export function parseDevice(text: string): DeviceChoice {
 
 /** Devices beside the processor that are worth a try here. */
 export function rivals(): Device[] {
-  return ['webgpu', ...(cudaLibraries() ? (['cuda'] as const) : [])]
+  return ['webgpu', ...(cudaLibraries() ? (['cuda'] as const) : []), ...(nativeTensorFlow() ? (['tfjs'] as const) : [])]
 }
 
 /** Pure: the quickest, in words that say what it was compared with. */

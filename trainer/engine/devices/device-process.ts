@@ -9,6 +9,7 @@ import type { TrainerState } from '../trainer-state.ts'
 import { type DeviceSetup, DeviceStep, type StepRates } from './device-step.ts'
 import type { Device, Executor } from './executor.ts'
 import { OrtExecutor } from './ort-executor.ts'
+import { TfjsExecutor } from './tfjs/tfjs-executor.ts'
 
 /** What can be asked, with its answer: one map, so that a request without a handler does not compile. */
 export interface Requests {
@@ -32,7 +33,7 @@ let steps: DeviceStep<unknown> | null = null
 
 const handlers: { [K in RequestName]: (ask: Requests[K]['ask']) => Promise<Requests[K]['answer']> } = {
   start: async ({ device, threads, setup }) => {
-    executor = new OrtExecutor({ provider: device, threads })
+    executor = device === 'tfjs' ? await TfjsExecutor.load() : new OrtExecutor({ provider: device, threads })
     steps = new DeviceStep({ executor, setup })
     await steps.start()
     return null

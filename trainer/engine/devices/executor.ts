@@ -2,7 +2,7 @@
 import type { Feeds } from '../step-worker.ts'
 
 /** What people choose between with `--device`. */
-export const devices = ['cpu', 'webgpu', 'cuda'] as const
+export const devices = ['cpu', 'webgpu', 'cuda', 'tfjs'] as const
 export type Device = (typeof devices)[number]
 
 /** `T` is the executor's own tensor, which may lie on its device. Whoever got one from a run frees it. */
