@@ -13,6 +13,7 @@ export interface ModelRow {
   readonly role: ModelRole
   readonly run_id: number | null
   readonly gate: string | null
+  readonly training_file: string | null
 }
 
 export class ModelRepository {

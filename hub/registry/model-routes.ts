@@ -57,4 +57,17 @@ export function modelRoutes(app: App, { access, registry, blobs, desired, now }:
       })
       .send(await blobs.stream(manifest.file.sha256))
   })
+
+  app.get('/api/models/:sha256/training-file', { onRequest: see, schema: { params: BySha256 } }, async (request, reply) => {
+    const { manifest, trainingFile } = await registry.get(request.params.sha256)
+    const sha256 = trainingFile ?? manifest.file.sha256
+    const name = `${manifest.name.replace(/[^\w.-]+/g, '-')}-v${manifest.version}-float.onnx`
+    return reply
+      .headers({
+        'content-type': 'application/octet-stream',
+        'content-length': String(await blobs.size(sha256)),
+        'content-disposition': `attachment; filename="${name}"`,
+      })
+      .send(await blobs.stream(sha256))
+  })
 }

@@ -19,6 +19,8 @@ export type NewModel = Pick<
   readonly thresholds: Readonly<Record<string, number>>
   readonly role: ModelRole
   readonly gate: GateResult | null
+  /** SHA-256 of the float file (already a blob) where the model is int8. */
+  readonly trainingFile: string | null
 }
 
 /** A class for which nobody proposed a threshold. */
@@ -83,6 +85,7 @@ export class Registry {
       role: model.role,
       run_id: run,
       gate: model.gate && JSON.stringify(model.gate),
+      training_file: model.trainingFile,
     }
     await this.#models.insert(row, trx)
     return row
@@ -111,6 +114,7 @@ export class Registry {
           selfTest: null,
           role: meta.champion ? 'champion' : 'candidate',
           gate: null,
+          trainingFile: null,
         },
         null,
         at,
@@ -148,6 +152,7 @@ function view(row: ModelRow, running: ReadonlyMap<string, number>): ModelVersion
     role: row.role,
     run: row.run_id,
     gate: row.gate === null ? null : parseJson(GateResult, row.gate, 'stored gate result'),
+    trainingFile: row.training_file,
     devices: running.get(row.sha256) ?? 0,
   }
 }

@@ -26,6 +26,7 @@ export interface RunRow {
   readonly checkpoint_step: number | null
   readonly uploaded_model: string | null
   readonly uploaded_self_test: string | null
+  readonly uploaded_training_file: string | null
 }
 
 export type NewRunRow = Pick<RunRow, 'dataset_id' | 'base' | 'champion' | 'settings' | 'created_at' | 'created_by'>

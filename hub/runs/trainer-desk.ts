@@ -22,6 +22,14 @@ export const maxAttempts = 5
 /** A trainer that asked for work this recently is there. */
 const presentSeconds = 90
 
+/** Files that a trainer hands in at the end. */
+const uploadColumns = {
+  model: 'uploaded_model',
+  'training-file': 'uploaded_training_file',
+  'self-test': 'uploaded_self_test',
+} as const
+type UploadKind = keyof typeof uploadColumns
+
 interface Parts {
   readonly knex: Knex
   readonly runs: RunRepository
@@ -96,16 +104,15 @@ export class TrainerDesk {
     if (id === null) return null
     this.#parts.events.emit({ kind: 'run', id })
     const row = await this.#running(id, lease)
-    const manifest = async (sha256: string | null) => {
-      const model = sha256 === null ? undefined : await models.find(sha256)
-      return model ? manifestOf(model) : null
-    }
+    const model = async (sha256: string | null) => (sha256 === null ? undefined : await models.find(sha256))
+    const [base, champion] = [await model(row.base), await model(row.champion)]
     return {
       run: await this.#parts.views.view(row),
       lease,
       leaseSeconds,
-      baseManifest: await manifest(row.base),
-      championManifest: await manifest(row.champion),
+      baseManifest: base ? manifestOf(base) : null,
+      baseTrainingFile: base ? (base.training_file ?? base.sha256) : null,
+      championManifest: champion ? manifestOf(champion) : null,
       checkpointStep: row.checkpoint_step,
     }
   }
@@ -166,12 +173,11 @@ export class TrainerDesk {
   }
 
   /** Remembers an uploaded file (already a blob). @throws MuninnError LEASE_LOST, BAD_MODEL */
-  async upload(id: number, lease: string, kind: 'model' | 'selfTest', file: FileReference): Promise<FileReference> {
+  async upload(id: number, lease: string, kind: UploadKind, file: FileReference): Promise<FileReference> {
     await this.#running(id, lease)
-    if (kind === 'model') await this.#parts.registry.checkFile(file.sha256)
-    const change = kind === 'model' ? { uploaded_model: file.sha256 } : { uploaded_self_test: file.sha256 }
-    if (!(await this.#parts.runs.change(id, { state: 'running', lease }, { ...change, lease_expires_at: this.#leaseEnd() })))
-      throw lost(id)
+    if (kind !== 'self-test') await this.#parts.registry.checkFile(file.sha256)
+    const change = { [uploadColumns[kind]]: file.sha256, lease_expires_at: this.#leaseEnd() }
+    if (!(await this.#parts.runs.change(id, { state: 'running', lease }, change))) throw lost(id)
     return file
   }
 
@@ -210,6 +216,7 @@ export class TrainerDesk {
             selfTest,
             role: gate.passed ? 'challenger' : 'candidate',
             gate,
+            trainingFile: done.trainingFile ?? null,
           },
           id,
           at,
@@ -257,6 +264,11 @@ export class TrainerDesk {
       throw new MuninnError(
         'BAD_HASH',
         `the self-test ${done.selfTest} is not the file that was uploaded (${run.uploaded_self_test ?? 'none'})`,
+      )
+    if (done.trainingFile && run.uploaded_training_file !== done.trainingFile)
+      throw new MuninnError(
+        'BAD_HASH',
+        `the training file ${done.trainingFile} is not the file that was uploaded (${run.uploaded_training_file ?? 'none'})`,
       )
     if (done.report.challenger.model !== done.model)
       throw new MuninnError(

@@ -56,21 +56,22 @@ export function trainerRoutes(app: App, { access, desk, blobs }: HubParts): void
     return reply.headers(headers).send(await blobs.stream(sha256))
   })
 
-  app.put(
-    '/api/trainer/runs/:id/model',
-    { onRequest, bodyLimit: maxModelBytes, schema: { params: ById, response: { 200: FileReference } } },
-    async (request) => {
-      const file = await blobs.putStream(streamOf(request.body), maxModelBytes)
-      return await desk.upload(request.params.id, leaseOf(request.headers), 'model', file)
-    },
-  )
+  for (const kind of ['model', 'training-file'] as const)
+    app.put(
+      `/api/trainer/runs/:id/${kind}`,
+      { onRequest, bodyLimit: maxModelBytes, schema: { params: ById, response: { 200: FileReference } } },
+      async (request) => {
+        const file = await blobs.putStream(streamOf(request.body), maxModelBytes)
+        return await desk.upload(request.params.id, leaseOf(request.headers), kind, file)
+      },
+    )
 
   app.put(
     '/api/trainer/runs/:id/self-test',
     { onRequest, bodyLimit: maxSelfTestBytes, schema: { params: ById, response: { 200: FileReference } } },
     async (request) => {
       const file = await blobs.putStream(streamOf(request.body), maxSelfTestBytes)
-      return await desk.upload(request.params.id, leaseOf(request.headers), 'selfTest', file)
+      return await desk.upload(request.params.id, leaseOf(request.headers), 'self-test', file)
     },
   )
 

@@ -51,6 +51,8 @@ export const TrainingSettings = Type.Object(
     learningRate: Type.Union([Type.Number({ exclusiveMinimum: 0, maximum: 1 }), Type.Null()], { default: null }),
     batch: Type.Integer({ minimum: 1, maximum: 256, default: 8 }),
     seed: Type.Integer({ minimum: 0, default: 1 }),
+    /** `auto`: the model goes out as int8 where that is much quicker and loses next to nothing; `off`: always as float. */
+    quantize: Type.Enum(['auto', 'off'], { default: 'auto' }),
   },
   { additionalProperties: false, default: {} },
 )
@@ -98,6 +100,24 @@ export const Evaluation = Type.Object(
 )
 export type Evaluation = Static<typeof Evaluation>
 
+const QuantizedFile = Type.Object(
+  {
+    mAP50: Type.Number(),
+    'mAP50-95': Type.Number(),
+    /** Median at batch 1 with one thread. */
+    milliseconds: Type.Number(),
+    bytes: Type.Integer(),
+  },
+  strict,
+)
+
+/** The float file and its int8 file on the same held-out pictures; `proposed`: the int8 one is the challenger. */
+export const Quantization = Type.Object(
+  { proposed: Type.Boolean(), reasons: Type.Array(Type.String()), float: QuantizedFile, int8: QuantizedFile },
+  strict,
+)
+export type Quantization = Static<typeof Quantization>
+
 /** What a trainer says of a finished run. `difference` is challenger minus champion, paired bootstrap over images. */
 export const RunReport = Type.Object(
   {
@@ -107,6 +127,8 @@ export const RunReport = Type.Object(
     trainMinutes: Type.Number(),
     steps: Type.Integer(),
     device: Type.String(),
+    /** null: no int8 file was made. */
+    quantization: Type.Optional(nullable(Quantization)),
   },
   strict,
 )
@@ -127,7 +149,7 @@ export type MetricPoint = Static<typeof MetricPoint>
 
 export const RunProgress = Type.Object(
   {
-    phase: Type.Enum(['fetching', 'training', 'evaluating', 'exporting', 'uploading']),
+    phase: Type.Enum(['fetching', 'training', 'evaluating', 'quantizing', 'exporting', 'uploading']),
     step: Type.Integer({ minimum: 0 }),
     steps: Type.Integer({ minimum: 0 }),
     etaSeconds: nullable(Type.Number({ minimum: 0 })),
@@ -196,6 +218,8 @@ export const RunLease = Type.Object(
     lease: Type.String(),
     leaseSeconds: Type.Number(),
     baseManifest: nullable(ModelManifest),
+    /** SHA-256 of the file to go on from (GET /api/models/{base}/training-file): the float file where the deployed one is int8. */
+    baseTrainingFile: nullable(Sha256),
     championManifest: nullable(ModelManifest),
     /** Step of the last checkpoint the hub has; GET /api/trainer/runs/:id/checkpoint. null: none. */
     checkpointStep: nullable(Type.Integer()),
@@ -212,6 +236,7 @@ export const Heartbeat = Type.Object(
 export const HeartbeatAnswer = Type.Object({ cancel: Type.Boolean() }, strict)
 // PUT  /api/trainer/runs/:id/checkpoint?step=N   octet-stream; GET the same path gives the last one
 // PUT  /api/trainer/runs/:id/model               octet-stream: the ONNX file -> FileReference
+// PUT  /api/trainer/runs/:id/training-file       octet-stream: the float file of an int8 model -> FileReference
 // PUT  /api/trainer/runs/:id/self-test           octet-stream: SelfTest in CBOR -> FileReference
 /** POST /api/trainer/runs/:id/finish */
 export const FinishRun = Type.Object(
@@ -219,6 +244,8 @@ export const FinishRun = Type.Object(
     report: RunReport,
     model: Sha256,
     selfTest: nullable(Sha256),
+    /** The float file that an int8 model was made from, so that the next run can go on from it. */
+    trainingFile: Type.Optional(nullable(Sha256)),
     input: ModelInput,
     classes: Type.Array(ClassName, { minItems: 1 }),
     thresholds: Type.Record(Type.String(), Share),
@@ -240,6 +267,8 @@ export const ModelVersion = Type.Object(
     role: Type.Enum(['champion', 'challenger', 'candidate', 'retired']),
     run: nullable(Type.Integer()),
     gate: nullable(GateResult),
+    /** The float file that training goes on from, where the model itself is int8. */
+    trainingFile: nullable(Sha256),
     /** devices that report running it now */
     devices: Type.Integer(),
   },

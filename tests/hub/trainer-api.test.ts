@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { Type } from 'typebox'
 import { leaseSeconds, maxAttempts } from '../../hub/runs/trainer-desk.ts'
 import { Settings } from '../../protocol/http/fleet.ts'
-import { type DatasetRecord, DatasetVersion, Logs, Metrics, Run, type RunLease } from '../../protocol/http/training.ts'
+import { type DatasetRecord, DatasetVersion, Logs, Metrics, ModelVersion, Run, type RunLease } from '../../protocol/http/training.ts'
 import { deployedModel } from '../support/deployed-model.ts'
 import { startTestHub, type TestHub } from '../support/hub.ts'
 import { putLabelled, sha256 } from '../support/labelled-sample.ts'
@@ -158,8 +158,38 @@ describe('trainer API', () => {
     assert.deepEqual(again.body, first.body)
   })
 
+  it('keeps the float file of an int8 model and gives it to the next run as its base', async (t) => {
+    const { test, run } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    const first = (await trainer.lease())!
+    assert.deepEqual([first.baseManifest, first.baseTrainingFile], [null, null])
+    const float = deployedModel({ score: 0.8 })
+    await trainer.request('PUT', `/api/trainer/runs/${run.id}/training-file`, Buffer.from(float), first.lease)
+    const done = await finish(trainer, first, { change: { trainingFile: sha256(float) } })
+    assert.equal(done.status, 200)
+    const version = await test.ask(ModelVersion, 'GET', `/api/models/${sha256(model)}`)
+    assert.deepEqual([version.manifest.file.sha256, version.trainingFile], [sha256(model), sha256(float)])
+
+    await test.ask(Run, 'POST', '/api/runs', { base: sha256(model) })
+    const next = (await trainer.lease())!
+    assert.deepEqual([next.baseManifest?.file.sha256, next.baseTrainingFile], [sha256(model), sha256(float)])
+    const given = await trainer.request('GET', `/api/models/${sha256(model)}/training-file`)
+    assert.deepEqual(given.bytes, Buffer.from(float))
+  })
+
+  it('gives the model itself as the base where it can be trained', async (t) => {
+    const { test } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    assert.equal((await finish(trainer, (await trainer.lease())!)).status, 200)
+    await test.ask(Run, 'POST', '/api/runs', { base: sha256(model) })
+    assert.equal((await trainer.lease())!.baseTrainingFile, sha256(model))
+    const given = await trainer.request('GET', `/api/models/${sha256(model)}/training-file`)
+    assert.deepEqual(given.bytes, Buffer.from(model))
+  })
+
   for (const [what, change, says] of [
     ['a model that was not uploaded', { model: 'a'.repeat(64) }, 'BAD_HASH'],
+    ['a training file that was not uploaded', { trainingFile: 'c'.repeat(64) }, 'BAD_HASH'],
     ['a report about another file', { report: report('b'.repeat(64), 0.5, null) }, 'INVALID_INPUT'],
     ['classes without one of the dataset’s', { classes: ['bus'] }, 'INVALID_INPUT'],
   ] as const) {

@@ -36,6 +36,11 @@ export class RunFiles {
     return await readFile(await this.fetch(sha256, `/api/models/${sha256}/file`))
   }
 
+  /** The file that training goes on from: the float one where the deployed model is int8. */
+  async trainingFile(model: string, sha256: string): Promise<Uint8Array> {
+    return await readFile(await this.fetch(sha256, `/api/models/${model}/training-file`))
+  }
+
   /** Pictures of the records, with labels as indices into `classes`; those of other classes are left out. */
   async samples(
     records: readonly DatasetRecord[],

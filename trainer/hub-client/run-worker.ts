@@ -15,11 +15,14 @@ import {
   type RunReport,
 } from '../../protocol/http/training.ts'
 import { FileReference } from '../../protocol/manifest.ts'
+import type { LabelledSample } from '../data/sample.ts'
 import type { DeviceChoice } from '../engine/devices/choose-device.ts'
 import { precisionOf, score } from '../evaluation/compare.ts'
 import { measureModel } from '../evaluation/measure.ts'
 import { writeAside } from '../files/write-aside.ts'
 import { train } from '../loop/train.ts'
+import { judgeQuantization } from '../quantization/judge.ts'
+import { quantize } from '../quantization/quantize.ts'
 import type { HubApi } from './hub-api.ts'
 import { compare, judge } from './report.ts'
 import { RunFiles } from './run-files.ts'
@@ -96,7 +99,7 @@ export class RunWorker {
   }
 
   async #work(): Promise<void> {
-    const { run, baseManifest, championManifest } = this.#lease
+    const { run, baseManifest, baseTrainingFile, championManifest } = this.#lease
     const { signal } = this.#stop
     const { settings, dataset } = run
     const files = new RunFiles({ api: this.#api, folder: join(this.#folder, 'files') })
@@ -109,7 +112,7 @@ export class RunWorker {
       return { records: chosen, samples: await files.samples(chosen, { classes, signal, onFile }) }
     }
     const [training, heldOut] = [await of('train'), await of('held-out')]
-    const base = baseManifest ? await files.model(baseManifest.file.sha256) : null
+    const base = baseManifest && baseTrainingFile ? await files.trainingFile(baseManifest.file.sha256, baseTrainingFile) : null
     this.#say(
       `${training.samples.length} pictures to train on, ${heldOut.samples.length} held out; ${base ? `from ${baseManifest!.name} v${baseManifest!.version}` : 'from scratch'}`,
     )
@@ -150,11 +153,18 @@ export class RunWorker {
       },
     })
 
-    const models = championManifest ? 2 : 1
+    const int8 = settings.quantize === 'auto' ? await this.#quantize(result.model, { training, heldOut, classes }) : null
+    const models = 1 + Number(int8 !== null) + Number(championManifest !== null)
     let judged = 0
     const onPicture = () => this.#at({ phase: 'evaluating', step: ++judged, steps: heldOut.samples.length * models })
     const options = { ...heldOut, classes, signal, onPicture }
-    const challenger = await judge(result.model, options)
+    const float = { model: result.model, ...(await judge(result.model, options)) }
+    const quantized = int8 && { model: int8, ...(await judge(int8, options)) }
+    const judgement = quantized && (await judgeQuantization({ float, int8: quantized }, { sample: heldOut.samples[0]!, signal }))
+    for (const reason of judgement?.reasons ?? []) this.#say(reason)
+    // From here on there is one file: what is gated is what is deployed.
+    const challenger = quantized && judgement?.proposed ? quantized : float
+    if (judgement) this.#say(`${judgement.proposed ? 'int8' : 'float'} goes to the gate`)
     const champion = championManifest ? await judge(await files.model(championManifest.file.sha256), options) : null
     this.#point(result.steps, { mAP50: challenger.evaluation.mAP50.value, 'mAP50-95': challenger.evaluation['mAP50-95'].value })
     const report: RunReport = {
@@ -164,14 +174,21 @@ export class RunWorker {
       trainMinutes: result.seconds / 60,
       steps: result.steps,
       device: `${this.#machine}: ${result.device}`,
+      quantization: judgement && {
+        proposed: judgement.proposed,
+        reasons: judgement.reasons,
+        float: judgement.float,
+        int8: judgement.int8,
+      },
     }
     this.#say(
       `mAP50 ${challenger.evaluation.mAP50.value.toFixed(3)}${champion ? ` against the champion's ${champion.evaluation.mAP50.value.toFixed(3)}` : ''} on ${heldOut.samples.length} held-out pictures`,
     )
 
     this.#at({ phase: 'uploading', step: 0, steps: 1 })
-    const selfTest = await makeSelfTest(result.model, heldOut.samples.length > 0 ? heldOut.samples : training.samples)
-    const model = await this.#send('PUT', 'model', result.model, FileReference)
+    const selfTest = await makeSelfTest(challenger.model, heldOut.samples.length > 0 ? heldOut.samples : training.samples)
+    const model = await this.#send('PUT', 'model', challenger.model, FileReference)
+    const trainingFile = challenger === float ? null : await this.#send('PUT', 'training-file', float.model, FileReference)
     const test = selfTest && (await this.#send('PUT', 'self-test', selfTest, FileReference))
     await this.#heartbeat()
     const { width, height, specification } = result
@@ -182,15 +199,42 @@ export class RunWorker {
         report,
         model: model.sha256,
         selfTest: test?.sha256 ?? null,
+        trainingFile: trainingFile?.sha256 ?? null,
         input: { width, height, resize: specification.resize },
         classes,
         thresholds: Object.fromEntries(challenger.evaluation.perClass.map(({ label, threshold }) => [label, threshold])),
-        architecture: specification.architecture,
+        architecture: specification.architecture + (challenger === float ? '' : ' int8'),
       },
       Run,
     )
     await rm(checkpoint, { force: true })
     this.#log(`run ${run.id} finished`)
+  }
+
+  /** null where there is nothing to judge on, or nothing to quantise: then the float file goes on alone. */
+  async #quantize(
+    model: Uint8Array,
+    {
+      training,
+      heldOut,
+      classes,
+    }: Record<'training' | 'heldOut', { samples: readonly LabelledSample[] }> & {
+      classes: readonly string[]
+    },
+  ): Promise<Uint8Array | null> {
+    if (heldOut.samples.length === 0) return null
+    const onProgress = ({ step, steps }: { step: number; steps: number }) => this.#at({ phase: 'quantizing', step, steps })
+    try {
+      const { samples } = training
+      const made = await quantize(model, { samples, classes, signal: this.#stop.signal, onProgress })
+      const floats = made.floats.length > 0 ? `; in float: ${made.floats.join(', ')}` : ''
+      this.#say(`int8: ranges by ${made.rule} from ${made.pictures} training pictures${floats}`)
+      return made.model
+    } catch (error) {
+      if (!(error instanceof MuninnError && error.code === 'BAD_MODEL')) throw error
+      this.#say(`no int8: ${error.message}`)
+      return null
+    }
   }
 
   /** This trainer's own last checkpoint, or the hub's when that is newer (another trainer had the run). */

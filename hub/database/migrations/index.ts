@@ -3,13 +3,19 @@ import type { Knex } from 'knex'
 import * as samples from './0001-samples.ts'
 import * as loop from './0002-loop.ts'
 import * as scale from './0003-scale.ts'
+import * as trainingFiles from './0004-training-files.ts'
 
 interface Migration {
   up(knex: Knex): Promise<void>
   down(knex: Knex): Promise<void>
 }
 
-const migrations: Readonly<Record<string, Migration>> = { '0001-samples': samples, '0002-loop': loop, '0003-scale': scale }
+const migrations: Readonly<Record<string, Migration>> = {
+  '0001-samples': samples,
+  '0002-loop': loop,
+  '0003-scale': scale,
+  '0004-training-files': trainingFiles,
+}
 
 export const migrationSource: Knex.MigrationSource<string> = {
   getMigrations: async () => Object.keys(migrations),

@@ -81,7 +81,7 @@ export default function Models() {
               </Table.Thead>
               <Table.Tbody>
                 {ordered.map((model) => {
-                  const { sha256, manifest, role, gate, devices, run, createdAt } = model
+                  const { sha256, manifest, role, gate, devices, run, createdAt, trainingFile } = model
                   return (
                     <Table.Tr key={sha256}>
                       <Table.Td>
@@ -91,6 +91,14 @@ export default function Models() {
                         <Text size="xs" c="dimmed">
                           {short(sha256)} · {manifest.input.width} × {manifest.input.height} · {format.bytes(manifest.file.bytes)}{' '}
                           · {manifest.classes.length} {t('classes')} · {format.time(createdAt)}
+                          {trainingFile && (
+                            <>
+                              {' · int8 · '}
+                              <Anchor href={`/api/models/${sha256}/training-file`} size="xs">
+                                {t('float file')}
+                              </Anchor>
+                            </>
+                          )}
                         </Text>
                       </Table.Td>
                       <Table.Td>

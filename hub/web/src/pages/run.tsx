@@ -27,6 +27,7 @@ import { call, type LogLines, type MetricPoints, type Run, type SampleView } fro
 import { short, useFormat } from '../format.ts'
 import { BoxedImage } from '../parts/boxed-image.tsx'
 import { PageHead } from '../parts/page-head.tsx'
+import { QuantizationCard } from '../parts/quantization.tsx'
 import { RunProgress, runColors } from './training.tsx'
 
 type Evaluation = NonNullable<Run['report']>['challenger']
@@ -155,6 +156,7 @@ export default function RunPage() {
           </Card>
         </SimpleGrid>
         {report && <Report report={report} />}
+        {report?.quantization && <QuantizationCard quantization={report.quantization} />}
         <Card withBorder>
           <Text fw={600} mb="xs">
             {t('Log')}

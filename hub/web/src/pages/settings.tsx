@@ -152,6 +152,16 @@ function LoopSettings({ settings, disabled }: { settings: Settings; disabled: bo
               <NumberInput label={t('Input size')} step={32} min={64} max={1280} {...form.getInputProps('training.inputSize')} />
               <NumberInput label={t('Batch')} min={1} {...form.getInputProps('training.batch')} />
             </Group>
+            <Select
+              label={t('int8')}
+              description={t('Quicker on devices; goes out only where it loses next to nothing.')}
+              allowDeselect={false}
+              data={[
+                { value: 'auto', label: t('where it is much quicker') },
+                { value: 'off', label: t('always as float') },
+              ]}
+              {...form.getInputProps('training.quantize')}
+            />
           </Section>
           <Section title={t('Gate')} about={t('What a challenger must show on held-out frames before it may go out.')}>
             <Group grow>
