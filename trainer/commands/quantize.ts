@@ -4,11 +4,9 @@ import { readFile } from 'node:fs/promises'
 import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import { type LabelledFolder, readFolder } from '../data/read-folder.ts'
-import { difference, type Interval, intervals, score } from '../evaluation/compare.ts'
-import { measureModel } from '../evaluation/measure.ts'
+import { difference, type Interval, intervals } from '../evaluation/compare.ts'
 import { writeAside } from '../files/write-aside.ts'
-import { judgeQuantization } from '../quantization/judge.ts'
-import { quantize as quantizeModel } from '../quantization/quantize.ts'
+import { propose } from '../quantization/propose.ts'
 
 /** One line that is drawn over in a terminal; elsewhere a line at each end. */
 function show(words: string, step: number, steps: number): void {
@@ -52,18 +50,11 @@ export const quantize = defineCommand({
     const { training, heldOut } = await split(await readFolder(args.data), args.validate)
     if (heldOut.samples.length === 0)
       throw new MuninnError('NOT_READY', `${args.validate ?? args.data} has too few pictures to judge on`)
-    const made = await quantizeModel(model, {
-      ...training,
+    const { made, files, judged } = await propose(model, {
+      training,
+      heldOut,
       onProgress: ({ words, step, steps }) => show(words, step, steps),
     })
-    const { samples, classes } = heldOut
-    const measured = async (file: Uint8Array, words: string) => {
-      const onPicture = (done: number) => show(words, done, samples.length)
-      const { pictures } = await measureModel(file, { samples, classes, onPicture })
-      return { model: file, scored: score(pictures, classes.length) }
-    }
-    const files = { float: await measured(model, 'judging float'), int8: await measured(made.model, 'judging int8') }
-    const judged = await judgeQuantization(files, { sample: samples[0]! })
     const lost = difference(files.int8.scored, files.float.scored)
     const written = judged.proposed || args.force === true
     if (written) await writeAside(args.out, made.model)
@@ -72,7 +63,7 @@ export const quantize = defineCommand({
       const both = { float: intervals(files.float.scored), int8: intervals(files.int8.scored) }
       console.log(JSON.stringify({ ...judged, intervals: both, difference: lost, rule, floats, pictures, written }))
     } else {
-      console.log(`ranges by ${rule} from ${pictures} pictures; judged on ${samples.length} others`)
+      console.log(`ranges by ${rule} from ${pictures} pictures; judged on ${heldOut.samples.length} others`)
       console.log(
         `in float: ${floats.length > 0 ? floats.join(', ') : 'nothing'} (of ${floats.length + made.integer.length} layers)`,
       )

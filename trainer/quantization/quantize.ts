@@ -100,7 +100,7 @@ export async function quantize(file: Uint8Array, { samples, classes, signal, onP
     disagreement(wanted, await rawOutputs(build(rule, floats), compared, signal))
 
   // The last convolutions make numbers, not features: eight bits of a box's sides are coarse, and in float they cost next to nothing.
-  const ends = new Set(lastConvolutions(whole.units))
+  const ends = new Set(lastConvolutions(graph, whole.units))
   let best = { rule: rangeRules[0] as RangeRule, floats: new Set<string>(), distance: Number.POSITIVE_INFINITY }
   const choices = rangeRules.flatMap((rule) => [new Set<string>(), ends].map((floats) => ({ rule, floats })))
   for (const [i, { rule, floats }] of choices.entries()) {
@@ -153,10 +153,12 @@ function integerGraph(
   return integerForm(graph, plan, new Map(owners.map((name) => [name, scaleOf(rangeOf(histograms.get(name)!, rule))])))
 }
 
-/** Convolutions that no other unit reads. */
-function lastConvolutions(units: readonly Unit[]): string[] {
-  const read = new Set(units.flatMap(({ inputs }) => inputs))
-  return units.filter(({ node, name }) => node.op === 'Conv' && !read.has(name)).map(({ name }) => name)
+/** Convolutions behind which there is no other, whatever lies between. */
+function lastConvolutions(graph: Graph, units: readonly Unit[]): string[] {
+  const before = new Set<string>()
+  for (const { op, inputs, outputs } of graph.nodes.toReversed())
+    if (op === 'Conv' || outputs.some((name) => before.has(name))) for (const name of inputs) before.add(name)
+  return units.filter(({ node, name }) => node.op === 'Conv' && !before.has(name)).map(({ name }) => name)
 }
 
 /** Convolutions by what changes when each alone computes in integers, most first. */
