@@ -89,6 +89,8 @@ describe('folding before quantisation', () => {
     const folded = prepared(graph)
     assert.ok(graph.nodes.some(({ op }) => op === 'BatchNormalization'))
     assert.ok(!folded.nodes.some(({ op }) => op === 'BatchNormalization' || op === 'Sub'))
+    const stem = folded.nodes.find(({ op }) => op === 'Conv')!
+    assert.deepEqual(folded.initializers.get(stem.inputs[1]!)!.shape, [32, 12, 3, 2], 'four pixels at a time')
     for (const seed of [1, 2]) assert.ok(relativeError(await run(graph, noise(seed)), await run(folded, noise(seed))) < 1e-5)
   })
 

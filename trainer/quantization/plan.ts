@@ -15,11 +15,12 @@ export interface Unit {
 
 export interface Plan {
   readonly units: readonly Unit[]
-  /** Activations that become uint8, each with the one whose range it shares (itself, but for Resize and MaxPool). */
+  /** Activations that become uint8, each with the one whose range it shares (itself, but where values only pass). */
   readonly rangeOf: ReadonlyMap<string, string>
 }
 
-const passing: ReadonlySet<string> = new Set(['Resize', 'MaxPool'])
+/** What moves values and makes none: its output has its input's range. */
+const passing: ReadonlySet<string> = new Set(['Resize', 'MaxPool', 'Reshape', 'Transpose'])
 
 /** Convolutions are worth it for their own sake; the others only where they keep two of them from being cut apart by floats. */
 const kinds: Readonly<Record<string, (graph: Graph, node: Node) => readonly string[] | null>> = {
@@ -29,6 +30,8 @@ const kinds: Readonly<Record<string, (graph: Graph, node: Node) => readonly stri
   },
   Add: (graph, { inputs }) => (inputs.some((name) => graph.initializers.has(name)) ? null : inputs),
   Concat: (graph, { inputs }) => (inputs.some((name) => graph.initializers.has(name)) ? null : inputs),
+  Reshape: (_, { inputs }) => inputs.slice(0, 1),
+  Transpose: (_, { inputs }) => inputs,
   MaxPool: (_, { inputs, outputs }) => (outputs.length === 1 ? inputs : null),
   // Other modes make values between their neighbours; they are left alone.
   Resize: (_, { inputs, attributes }) => (textOf(attributes.mode, 'nearest') === 'nearest' ? inputs.slice(0, 1) : null),
@@ -77,4 +80,4 @@ function activationOf(conv: Node, byReader: ReadonlyMap<string, readonly Node[]>
 
 /** What people call a unit: the layer that its filters belong to. */
 export const layerOf = ({ node, name }: Unit): string =>
-  node.op === 'Conv' ? node.inputs[1]!.replace(/\/(pairs|folded).*$/, '').replace(/\.weight$/, '') : name
+  node.op === 'Conv' ? node.inputs[1]!.replace(/\/(wide|folded).*$/, '').replace(/\.weight$/, '') : name

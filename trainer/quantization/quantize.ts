@@ -21,7 +21,7 @@ import { integerForm } from './integer-form.ts'
 import { markOf, withMark } from './mark.ts'
 import { layerOf, planOf, type Unit } from './plan.ts'
 import { type RangeRule, rangeOf, rangeRules, scaleOf } from './ranges.ts'
-import { pairColumns } from './stem.ts'
+import { widenStem } from './stem.ts'
 
 export interface QuantizeProgress {
   readonly step: number
@@ -66,7 +66,7 @@ export function spread<T>(values: readonly T[], count: number): T[] {
 export function prepared(graph: Graph): Graph {
   const { rows, scores, feature } = specificationOf(graph)
   const kept = [rows, scores, feature].filter((name) => name !== undefined)
-  return pairColumns(foldImage(foldNormalizations(graph, kept), kept))
+  return widenStem(foldImage(foldNormalizations(graph, kept), kept))
 }
 
 /** @throws MuninnError NOT_READY without pictures, BAD_MODEL for a file that is quantised already or has no convolution to quantise */
