@@ -3,7 +3,15 @@ import { describe, it } from 'node:test'
 import { Type } from 'typebox'
 import { leaseSeconds, maxAttempts } from '../../hub/runs/trainer-desk.ts'
 import { Settings } from '../../protocol/http/fleet.ts'
-import { type DatasetRecord, DatasetVersion, Logs, Metrics, ModelVersion, Run, type RunLease } from '../../protocol/http/training.ts'
+import {
+  type DatasetRecord,
+  DatasetVersion,
+  Logs,
+  Metrics,
+  ModelVersion,
+  Run,
+  type RunLease,
+} from '../../protocol/http/training.ts'
 import { deployedModel } from '../support/deployed-model.ts'
 import { startTestHub, type TestHub } from '../support/hub.ts'
 import { putLabelled, sha256 } from '../support/labelled-sample.ts'

@@ -16,7 +16,7 @@ import type { LabelledSample } from '../../trainer/data/sample.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { specificationOf, withSpecification } from '../../trainer/detector/specification.ts'
-import { GraphBuilder } from '../../trainer/graph/builder.ts'
+import { GraphBuilder, type Value } from '../../trainer/graph/builder.ts'
 import { PictureDetector } from '../../trainer/inference/detector.ts'
 import { train } from '../../trainer/loop/train.ts'
 import { floatTensor, type Graph } from '../../trainer/onnx/graph.ts'
@@ -31,6 +31,7 @@ import { markOf } from '../../trainer/quantization/mark.ts'
 import { planOf } from '../../trainer/quantization/plan.ts'
 import { prepared, quantize, spread } from '../../trainer/quantization/quantize.ts'
 import { rangeOf, scaleOf } from '../../trainer/quantization/ranges.ts'
+import { bySensitivity } from '../../trainer/quantization/sensitivity.ts'
 import { decideQuantization } from '../../trainer/quantization/verdict.ts'
 import { quantizeBiases, quantizeFilters } from '../../trainer/quantization/weights.ts'
 
@@ -247,6 +248,43 @@ describe('an int8 network', () => {
       ['Conv', 'Conv', 'Conv'],
       'a sum with a float part is in float',
     )
+  })
+})
+
+describe('sensitivity', () => {
+  it('names those layers first between which an outlier spoils the range', async () => {
+    const random = new Random(7)
+    const g = new GraphBuilder('outlier')
+    const pixels = g.op('Cast', [g.transpose(g.input('image', 'uint8', [1, size, size, 3]), [0, 3, 1, 2])], {
+      attributes: { to: 1 },
+    })
+    // Channel 0 is 30,000 behind the second layer and is not read by the third: in float it does no harm.
+    const layer = (x: Value, { bias = 0, blind = false } = {}) => {
+      const filters = Float32Array.from({ length: 8 * x.shape[1]! }, (_, i) =>
+        blind && i % 8 === 0 ? 0 : random.normal() / Math.sqrt(x.shape[1]!),
+      )
+      return g.conv(x, g.constant(filters, [8, x.shape[1]!, 1, 1]), g.constant([bias, ...Array(7).fill(0.1)], [8]))
+    }
+    const one = g.relu(layer(g.scale(pixels, 1 / 64)))
+    const two = g.relu(layer(one, { bias: 3e4 }))
+    const three = g.relu(layer(two, { blind: true }))
+    g.output(layer(three), 'out')
+    const graph = foldImage(g.graph)
+    const { units, rangeOf: owners } = planOf(graph)
+    const histograms = await calibrate(graph, [...owners.keys()], { images: [1, 2].map(noise) })
+    const wanted = await run(graph, noise(9))
+    const order = await bySensitivity(units, {
+      floats: new Set(),
+      distance: async (floats) => {
+        const plan = planOf(graph, floats)
+        const scales = new Map(
+          [...plan.rangeOf.values()].map((name) => [name, scaleOf(rangeOf(histograms.get(name)!, 'min-max'))]),
+        )
+        return relativeError(wanted, await run(integerForm(graph, plan, scales), noise(9)))
+      },
+    })
+    assert.equal(order.length, 4)
+    assert.deepEqual(new Set(order.slice(0, 2)), new Set([two.name, three.name]))
   })
 })
 

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
+import type { Quantization } from '../../protocol/http/training.ts'
 import { type DataSet, readDataSet } from '../data/data-set.ts'
 import { some } from '../data/declared.ts'
 import { parseDevice } from '../engine/devices/choose-device.ts'
@@ -10,6 +11,7 @@ import { evaluateCoco } from '../evaluation/coco.ts'
 import { measureModel } from '../evaluation/measure.ts'
 import { writeAside } from '../files/write-aside.ts'
 import { trainInto } from '../loop/train-folder.ts'
+import { propose } from '../quantization/propose.ts'
 import { duration, ProgressDisplay } from './progress.ts'
 
 function number(text: string | undefined, flag: string): number | null {
@@ -53,6 +55,12 @@ everything learnt so far; the same command goes on from there.`,
     },
     batch: { type: 'string', default: '8', description: 'pictures in one update' },
     seed: { type: 'string', default: '1', description: 'same seed, same data, same machine: same model' },
+    quantize: {
+      type: 'boolean',
+      default: true,
+      description: 'also write int8.onnx, where it is much quicker and loses next to nothing',
+      negativeDescription: 'leave int8 out',
+    },
   },
   async run({ args }) {
     const inputSize = number(args.size, 'size')!
@@ -118,9 +126,42 @@ everything learnt so far; the same command goes on from there.`,
         `on ${pictures.length} held-out pictures: AP ${numbers.AP.toFixed(3)}  AP50 ${numbers.AP50.toFixed(3)}; ${milliseconds.toFixed(1)} ms a picture`,
       )
     }
+    if (data.heldOut.length > 0 && args.quantize) {
+      const quantization = await quantized(result.model, {
+        data,
+        path: join(args.out, 'int8.onnx'),
+        display,
+        signal: stopping.signal,
+      })
+      Object.assign(report, { quantization })
+    }
     await writeAside(join(args.out, 'report.json'), JSON.stringify(report, null, 2))
   },
 })
+
+/** Writes the int8 file where it is proposed. null: there is nothing in the model to quantise. */
+async function quantized(
+  model: Uint8Array,
+  { data, path, display, signal }: { data: DataSet; path: string; display: ProgressDisplay; signal: AbortSignal },
+): Promise<Quantization | null> {
+  try {
+    const { made, judged } = await propose(model, {
+      training: { samples: data.training, classes: data.classes },
+      heldOut: { samples: data.heldOut, classes: data.heldOutClasses },
+      signal,
+      onProgress: ({ words, step, steps }) => display.counting(words, step, steps),
+    })
+    const { proposed, reasons, float, int8 } = judged
+    for (const reason of reasons) display.log(reason)
+    if (proposed) await writeAside(path, made.model)
+    display.log(proposed ? `${path}: int8 is proposed for devices; training goes on from model.onnx` : 'int8 is not proposed')
+    return { proposed, reasons, float, int8 }
+  } catch (error) {
+    if (!(error instanceof MuninnError && error.code === 'BAD_MODEL')) throw error
+    display.log(`no int8: ${error.message}`)
+    return null
+  }
+}
 
 function summary({ training, heldOut, classes, notes, digest }: DataSet): string[] {
   const boxes = (samples: DataSet['training']) => samples.reduce((sum, { labels }) => sum + labels.length, 0)

@@ -21,6 +21,7 @@ import { integerForm } from './integer-form.ts'
 import { markOf, withMark } from './mark.ts'
 import { layerOf, planOf, type Unit } from './plan.ts'
 import { type RangeRule, rangeOf, rangeRules, scaleOf } from './ranges.ts'
+import { bySensitivity } from './sensitivity.ts'
 import { widenStem } from './stem.ts'
 
 export interface QuantizeProgress {
@@ -120,14 +121,11 @@ export async function quantize(file: Uint8Array, { samples, classes, signal, onP
   }
   const { floats } = best
   if (await loses(floats)) {
-    const order = await bySensitivity(
-      whole.units.filter(({ name }) => !floats.has(name)),
-      {
-        distance: async (others) => await distance(best.rule, others),
-        all: whole.units,
-        onProgress,
-      },
-    )
+    const order = await bySensitivity(whole.units, {
+      floats,
+      distance: async (others) => await distance(best.rule, others),
+      onUnit: (step, steps) => onProgress?.({ step, steps, words: 'looking for sensitive layers' }),
+    })
     for (const name of order.slice(0, mostFreed)) {
       floats.add(name)
       if (!(await loses(floats))) break
@@ -159,27 +157,4 @@ function lastConvolutions(graph: Graph, units: readonly Unit[]): string[] {
   for (const { op, inputs, outputs } of graph.nodes.toReversed())
     if (op === 'Conv' || outputs.some((name) => before.has(name))) for (const name of inputs) before.add(name)
   return units.filter(({ node, name }) => node.op === 'Conv' && !before.has(name)).map(({ name }) => name)
-}
-
-/** Convolutions by what changes when each alone computes in integers, most first. */
-async function bySensitivity(
-  units: readonly Unit[],
-  {
-    distance,
-    all,
-    onProgress,
-  }: {
-    distance: (floats: ReadonlySet<string>) => Promise<number>
-    all: readonly Unit[]
-    onProgress?: (progress: QuantizeProgress) => void
-  },
-): Promise<string[]> {
-  const convolutions = units.filter(({ node }) => node.op === 'Conv')
-  const found: { name: string; distance: number }[] = []
-  for (const [i, { name }] of convolutions.entries()) {
-    const others = new Set(all.map((each) => each.name).filter((each) => each !== name))
-    found.push({ name, distance: await distance(others) })
-    onProgress?.({ step: i + 1, steps: convolutions.length, words: 'looking for sensitive layers' })
-  }
-  return found.sort((a, b) => b.distance - a.distance).map(({ name }) => name)
 }
