@@ -318,6 +318,7 @@ describe('the verdict on int8', () => {
       false,
       /^int8 is 1\.79 times as quick with 2 threads/,
     ],
+    ['a float file that finds nothing', { float: { mAP50: 0, 'mAP50-95': 0 } }, false, /finds nothing/],
     ['no pictures', { pictures: 0 }, false, /no held-out pictures/],
   ] as const) {
     it(`${proposed ? 'proposes' : 'refuses'}: ${what}`, () => {

@@ -33,6 +33,11 @@ export function decideQuantization({ pictures, float, int8, paces }: Quantizatio
   const for_: string[] = []
   const judge = (holds: boolean, words: string, limit: string) => void (holds ? for_ : against).push(`${words}${limit}`)
   if (pictures === 0) return { proposed: false, reasons: ['There are no held-out pictures to judge int8 on.'] }
+  if (float.mAP50 === 0)
+    return {
+      proposed: false,
+      reasons: ['The float file finds nothing on the held-out pictures, so nobody can tell what int8 loses.'],
+    }
   for (const name of ['mAP50', 'mAP50-95'] as const) {
     const lost = float[name] - int8[name]
     judge(
