@@ -21,6 +21,8 @@ export interface Case {
   /** Values of the inputs from uniform [0, 1); -1..1 when left out. */
   readonly values?: (uniform: number) => number
   readonly tolerance?: number
+  /** Step of the finite differences; 1e-3 when left out. */
+  readonly epsilon?: number
   /** 17, what the builder writes, when left out. */
   readonly opset?: number
 }

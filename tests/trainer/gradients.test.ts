@@ -1,52 +1,27 @@
 /** Every gradient rule against central finite differences, from one table of cases. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import ort from 'onnxruntime-node'
 import { cpuDialect } from '../../trainer/engine/dialect.ts'
-import { total } from '../../trainer/engine/step-graph.ts'
 import type { Dialect } from '../../trainer/gradients/rule.ts'
 import { differentiable } from '../../trainer/gradients/rules.ts'
-import { writeOnnx } from '../../trainer/onnx/write.ts'
-import { cases, stepOf } from '../support/gradient-cases.ts'
+import { assertGradient } from '../support/finite-differences.ts'
+import { cases } from '../support/gradient-cases.ts'
 
 const block = await cpuDialect()
-const dialects: readonly Dialect[] = block === 'std' ? ['std'] : ['std', block]
+/** The newest opset as well: what was read stays in its own, and the gradient must speak it. */
+const forms: readonly { dialect: Dialect; opset?: number }[] = [
+  { dialect: 'std' },
+  { dialect: 'std', opset: 23 },
+  ...(block === 'std' ? [] : [{ dialect: block }]),
+]
 
 describe('gradient rules', () => {
-  for (const dialect of dialects) {
+  for (const { dialect, opset } of forms) {
     for (const each of cases) {
-      it(`${each.op} (${each.what}) agrees with finite differences in ${dialect}`, async () => {
-        const { step, start, uniform } = stepOf(each, dialect)
-        const session = await ort.InferenceSession.create(writeOnnx(step.graph), {
-          graphOptimizationLevel: 'disabled',
-          enableMemPattern: false,
-        })
-        const statistics: Record<string, ort.Tensor> =
-          step.statistics.length > 0 ? { statistics: new ort.Tensor('float32', new Float32Array(total(step.statistics))) } : {}
-        const run = async (parameters: Float32Array) => {
-          const feeds = {
-            parameters: new ort.Tensor('float32', parameters, [parameters.length]),
-            unused: new ort.Tensor('float32', [1], [1]),
-            ...statistics,
-          }
-          const out = await session.run(feeds)
-          return { loss: Number(out.losses!.data[0]), gradient: out.gradient!.data as Float32Array }
-        }
-        const { gradient } = await run(start)
-        for (let direction = 0; direction < 3; direction++) {
-          const way = Float32Array.from(start, () => uniform() * 2 - 1)
-          const epsilon = 1e-3
-          const at = async (sign: number) => (await run(start.map((value, i) => value + sign * epsilon * way[i]!))).loss
-          const numeric = ((await at(1)) - (await at(-1))) / (2 * epsilon)
-          const exact = gradient.reduce((sum, value, i) => sum + value * way[i]!, 0)
-          const size = Math.max(Math.hypot(...gradient), 1e-3)
-          assert.ok(
-            Math.abs(numeric - exact) / size < (each.tolerance ?? 5e-3),
-            `finite differences say ${numeric}, the rule says ${exact}`,
-          )
-        }
-        await session.release()
-      })
+      // A case that names its opset is of that opset only.
+      if (opset && each.opset) continue
+      it(`${each.op} (${each.what}) agrees with finite differences in ${dialect}${opset ? `, opset ${opset}` : ''}`, () =>
+        assertGradient(opset ? { ...each, opset } : each, dialect))
     }
   }
 

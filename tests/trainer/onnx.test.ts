@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
+import { MuninnError } from '../../protocol/errors.ts'
 import { GraphBuilder } from '../../trainer/graph/builder.ts'
 import { fold } from '../../trainer/onnx/fold.ts'
 import { floatTensor, type Graph, intTensor, type Node } from '../../trainer/onnx/graph.ts'
@@ -149,6 +150,37 @@ describe('reading an ONNX file', () => {
     )
     const cast = graphOf([node('Cast', ['x'], ['m'], { to: 22 }), node('Cast', ['m'], ['y'], { to: 1 })])
     assert.throws(() => refuseUnsupported(cast), /value m is of an element type/)
+  })
+})
+
+describe('a damaged file', () => {
+  it('is read or refused, whatever bytes of it are changed', () => {
+    const weight = { name: 'w', dims: [2, 3], dataType: 1, floatData: [1, 2, 3, 4, 5, 6] }
+    const slice = {
+      opType: 'Slice',
+      input: ['x'],
+      output: ['s'],
+      attribute: ['starts', 'ends'].map((name) => ({ name, type: 7, ints: [1] })),
+    }
+    const gemm = { opType: 'Gemm', name: 'g', input: ['w', 's'], output: ['y'], attribute: [{ name: 'alpha', type: 1, f: 2 }] }
+    const good = file({ ...whole, node: [slice, gemm], initializer: [weight] })
+    let state = 1
+    const random = (below: number) => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+      return Math.floor((state / 2 ** 32) * below)
+    }
+    let read = 0
+    for (let round = 0; round < 3000; round++) {
+      const bytes = Uint8Array.from(good)
+      for (let changes = 1 + random(4); changes > 0; changes--) bytes[random(bytes.length)] = random(256)
+      try {
+        infer(upgrade(readOnnx(bytes.subarray(0, round % 3 === 0 ? random(bytes.length) : undefined))))
+        read++
+      } catch (error) {
+        assert.ok(error instanceof MuninnError, `round ${round}: ${String(error)}`)
+      }
+    }
+    assert.ok(read > 100, 'some changes do no harm')
   })
 })
 

@@ -174,6 +174,9 @@ const evaluations: Readonly<Record<string, Evaluation>> = {
   Where: elementwise(([condition, a, b]) => (condition ? a! : b!)),
 }
 
+/** Ops that are worked out before the run where their inputs are known and small, sorted. */
+export const foldable: readonly string[] = [...Object.keys(evaluations), 'ConstantOfShape', 'NonZero', 'Shape', 'Size'].sort()
+
 const limit = 2n ** 63n
 
 /** int64 saturates: a double cannot tell the largest one from the first that is too large. */

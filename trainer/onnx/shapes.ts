@@ -167,6 +167,9 @@ const rules: Readonly<Record<string, ShapeRule>> = {
   ],
 }
 
+/** Ops whose shapes are inferred, sorted. */
+export const inferable: readonly string[] = Object.keys(rules).sort()
+
 /** The value of a Constant node. */
 export function constantValue({ name, attributes }: Pick<Node, 'name' | 'attributes'>): TensorData {
   const { value, value_float, value_int, value_floats, value_ints } = attributes

@@ -1,4 +1,5 @@
 /** Lifts a graph of opset 9 to 16 to opset 17, so that everything after reading knows one form of each op (ONNX version converter, adapters). */
+import { MuninnError } from '../../protocol/errors.ts'
 import { type Attribute, type Graph, intTensor, type Node, type TensorData } from './graph.ts'
 import { infer } from './infer.ts'
 import { floatOf, intOf, intsOf, type Shaped } from './inference.ts'
@@ -52,7 +53,8 @@ function upgradeSoftmax(node: Node, values: ReadonlyMap<string, Shaped>): Node[]
 
 /** The scales of an Upsample of opset 7 or 8. */
 function scalesOf({ name, attributes: { scales } }: Node): TensorData {
-  if (typeof scales !== 'object' || !('floats' in scales)) throw new Error(`Upsample ${name} has no scales`)
+  if (typeof scales !== 'object' || !('floats' in scales))
+    throw new MuninnError('BAD_MODEL', `ONNX: Upsample ${name} has no scales`)
   return { type: 'float32', shape: [scales.floats.length], data: Float32Array.from(scales.floats) }
 }
 
@@ -64,6 +66,11 @@ function upgradeNode(node: Node, opset: number, constant: (tensor: TensorData) =
     Object.fromEntries(Object.entries(attributes).filter(([name]) => !names.includes(name)))
   if (node.domain !== '') return node
   const attribute = (name: string) => intsOf(attributes[name])
+  const needed = (name: string) => {
+    const values = attribute(name)
+    if (!values) throw new MuninnError('BAD_MODEL', `ONNX: ${op} ${node.name} has no ${name}`)
+    return values
+  }
   switch (op) {
     case 'Squeeze':
     case 'Unsqueeze':
@@ -81,8 +88,8 @@ function upgradeNode(node: Node, opset: number, constant: (tensor: TensorData) =
         ...node,
         inputs: [
           inputs[0]!,
-          ints(attribute('starts')!),
-          ints(attribute('ends')!),
+          ints(needed('starts')),
+          ints(needed('ends')),
           ...(attribute('axes') ? [ints(attribute('axes')!)] : []),
         ],
         attributes: {},
@@ -93,7 +100,7 @@ function upgradeNode(node: Node, opset: number, constant: (tensor: TensorData) =
         ...node,
         inputs: [
           inputs[0]!,
-          ints(attribute('pads')!),
+          ints(needed('pads')),
           constant({ type: 'float32', shape: [], data: Float32Array.of(floatOf(attributes.value, 0)) }),
         ],
         attributes: without('pads', 'value'),
