@@ -86,6 +86,7 @@ describe('training', () => {
     const said: string[] = []
     const bad = encodeCheckpoint({
       fingerprint: 'other',
+      next: 3,
       steps: 30,
       trainedSeconds: 1,
       state: {

@@ -6,6 +6,8 @@ export interface StepResult {
   /** L2 norm of the gradient; not finite when the step was skipped. */
   readonly norm: number
   readonly skipped: boolean
+  /** Why it was skipped, for people, where that was found out. */
+  readonly cause?: string
 }
 
 /** What really computes, in words, and whether that is a processor that poses as a graphics card. */

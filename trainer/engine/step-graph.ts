@@ -3,7 +3,8 @@
 import { differentiate, replay } from '../gradients/differentiate.ts'
 import type { Dialect, Recorded } from '../gradients/rule.ts'
 import { GraphBuilder, type Value } from '../graph/builder.ts'
-import { elementCount, type Graph, type Node } from '../onnx/graph.ts'
+import { elementCount, type Graph } from '../onnx/graph.ts'
+import { fused } from './fuse.ts'
 
 /** Where a tensor lies in a flat vector. */
 export interface Slot {
@@ -22,6 +23,10 @@ export interface StepGraph {
   readonly parameters: readonly Slot[]
   /** Running means and variances of the BatchNormalizations in training. */
   readonly statistics: readonly Slot[]
+  /** What it was compiled from. */
+  readonly source: StepOptions
+  /** What the entries of the output `finite` stand for, in the order of the computation; empty when it was not asked for. */
+  readonly checked: readonly string[]
 }
 
 export interface StepOptions {
@@ -31,6 +36,8 @@ export interface StepOptions {
   /** Initialisers to train, in the order of the flat vector. */
   readonly parameters: readonly string[]
   readonly dialect: Dialect
+  /** Only one output `finite`: 0 for every layer's output and parameter's gradient that is, NaN for the others. */
+  readonly checked?: boolean
 }
 
 function layout(graph: Graph, names: readonly string[]): Slot[] {
@@ -71,7 +78,9 @@ function unpack(g: GraphBuilder, flat: Value, slots: readonly Slot[], dialect: D
 }
 
 /** @throws Error naming an op that has no gradient rule */
-export function compileStep({ graph, losses, parameters: names, dialect }: StepOptions): StepGraph {
+export function compileStep(source: StepOptions): StepGraph {
+  const { losses, parameters: names, dialect } = source
+  const graph = fused(source.graph, dialect)
   const trained = new Set(names)
   const parameters = layout(graph, names)
   const statistics = layout(graph, statisticsOf(graph, trained))
@@ -85,7 +94,7 @@ export function compileStep({ graph, losses, parameters: names, dialect }: StepO
   }
   for (const [name, tensor] of graph.initializers) if (!values.has(name)) g.initializer(name, tensor)
 
-  const tape = fuseSilu(graph, dialect).map((node) => replay(g, node, values, dialect, (name) => trained.has(name)))
+  const tape = graph.nodes.map((node) => replay(g, node, values, dialect, (name) => trained.has(name)))
   const lossValues = losses.map((name) => values.get(name) ?? g.value(name))
   const wanted = parameters.map(({ name }) => values.get(name)!.name)
   const gradients = differentiate(g, { tape, loss: lossValues[0]!, wanted, dialect })
@@ -94,10 +103,36 @@ export function compileStep({ graph, losses, parameters: names, dialect }: StepO
     const gradient = gradients.get(wanted[i]!)
     return gradient ? flat(gradient) : g.filled([size])
   })
+  if (source.checked) {
+    const layers = [
+      ...checksOf(tape, graph),
+      ...names.map((name, i) => ({ name: `the gradient of ${name}`, value: parts[i]! })).reverse(),
+    ]
+    g.output(
+      g.concat(
+        layers.map(({ value }) => g.reshape(g.sum(g.scale(value, 0)), [1])),
+        0,
+      ),
+      'finite',
+    )
+    return { graph: pruned(g.graph), parameters, statistics, source, checked: layers.map(({ name }) => name) }
+  }
   g.output(g.concat(lossValues.map(flat), 0), 'losses')
   g.output(g.concat(parts, 0), 'gradient')
   if (statistics.length > 0) g.output(g.concat(batchStatistics(g, tape), 0), 'batchStatistics')
-  return { graph: pruned(g.graph), parameters, statistics }
+  return { graph: pruned(g.graph), parameters, statistics, source, checked: [] }
+}
+
+/** Every layer's output, called by its parameter where it has one. */
+function checksOf(tape: readonly Recorded[], { initializers }: Graph): { name: string; value: Value }[] {
+  return tape.flatMap(({ node: { op, name, inputs }, outputs, saved }) => {
+    const layer = `${op} ${inputs.find((each) => initializers.has(each)) ?? name}`
+    const told = outputs.slice(0, 1).filter(({ type }) => type === 'float32')
+    return [
+      ...saved.map((value) => ({ name: `a batch statistic of ${layer}`, value })),
+      ...told.map((value) => ({ name: `the output of ${layer}`, value })),
+    ]
+  })
 }
 
 /** [mean, unbiased variance] of every BatchNormalization in training: running variances are unbiased (as PyTorch's are). */
@@ -108,35 +143,6 @@ function batchStatistics(g: GraphBuilder, tape: readonly Recorded[]): Value[] {
     const count = n * height * width
     return [saved[0]!, g.scale(saved[1]!, count / Math.max(1, count - 1))]
   })
-}
-
-/** x * sigmoid(x) as one node: onnxruntime's QuickGelu with alpha 1 (std has no such op, and keeps the two). */
-function fuseSilu(graph: Graph, dialect: Dialect): readonly Node[] {
-  if (dialect === 'std') return graph.nodes
-  const uses = new Map<string, number>()
-  for (const { inputs } of graph.nodes) for (const name of inputs) uses.set(name, (uses.get(name) ?? 0) + 1)
-  for (const { name } of graph.outputs) uses.set(name, (uses.get(name) ?? 0) + 1)
-  const sigmoids = new Map(
-    graph.nodes
-      .filter(({ op, outputs }) => op === 'Sigmoid' && uses.get(outputs[0]!) === 1)
-      .map((node) => [node.outputs[0]!, node]),
-  )
-  const gone = new Set<Node>()
-  const nodes = graph.nodes.map((node): Node => {
-    if (node.op !== 'Mul') return node
-    const [a, b] = node.inputs as [string, string]
-    const sigmoid = [sigmoids.get(a), sigmoids.get(b)].find((each) => each && [a, b].includes(each.inputs[0]!))
-    if (!sigmoid) return node
-    gone.add(sigmoid)
-    return {
-      ...node,
-      op: 'QuickGelu',
-      domain: 'com.microsoft',
-      inputs: [sigmoid.inputs[0]!],
-      attributes: { alpha: { float: 1 } },
-    }
-  })
-  return nodes.filter((node) => !gone.has(node))
 }
 
 /** Without nodes, initialisers and inputs that no output needs. */

@@ -1,19 +1,22 @@
-/** Runs training steps: micro-batches on several threads, gradients averaged in a fixed order, one update. */
-import { Worker } from 'node:worker_threads'
+/** Runs training steps on the processor: micro-batches on several threads, their gradients averaged in a fixed order, one update. */
+import { cpus } from 'node:os'
 import ort from 'onnxruntime-node'
 import { writeOnnx } from '../onnx/write.ts'
+import { causeOf } from './cause.ts'
+import { allFinite } from './finite.ts'
 import type { Description, Runner, StepResult } from './runner.ts'
 import { type StepGraph, total } from './step-graph.ts'
-import type { Feeds, StepAnswer, StepRequest, WorkerSetup } from './step-worker.ts'
+import { StepThread } from './step-thread.ts'
+import type { Feeds, Vectors } from './step-worker.ts'
 import type { TrainerState } from './trainer-state.ts'
-import { adam, updateGraph } from './update-graph.ts'
+import { adam, gradientNames, updateGraph } from './update-graph.ts'
 
 export interface StepRunnerOptions {
   readonly step: StepGraph
   /** Names of the entries of the step's `losses`. */
   readonly losses: readonly string[]
   readonly state: TrainerState
-  /** Threads; each has a session of its own. */
+  /** Threads; each has a session of its own. Their number changes no result. */
   readonly workers: number
   /** Factor of the learning rate by parameter name; 1 when left out. */
   readonly rateScale?: (name: string) => number
@@ -25,23 +28,34 @@ export interface StepRunnerOptions {
   readonly clip?: number
 }
 
-interface Thread {
-  readonly worker: Worker
-  readonly waiting: Map<number, { resolve(outputs: Record<string, Float32Array>): void; reject(error: Error): void }>
-}
-
-/** Steps in a row without a finite gradient after which training stops with a cause. */
+/** Steps in a row that were skipped after which training stops with a cause. */
 const patience = 10
+
+const moved = ['parameters', 'moment1', 'moment2', 'average'] as const
+type Moved = (typeof moved)[number]
+
+const vector = (data: Float32Array) => new ort.Tensor('float32', data, [data.length])
+const scalar = (value: number) => new ort.Tensor('float32', [value], [1])
+const zeros = (length: number) => new Float32Array(new ArrayBuffer(length * 4))
+
+/** The update of a count of micro-batches, with memory of its own for what comes out. */
+interface Update {
+  readonly session: ort.InferenceSession
+  /** What each micro-batch's outputs are written to. */
+  readonly outputs: Vectors[]
+}
 
 export class StepRunner implements Runner {
   readonly #options: StepRunnerOptions
-  readonly #threads: Thread[] = []
-  #update: ort.InferenceSession | null = null
+  readonly #threads: StepThread[] = []
+  readonly #updates = new Map<number, Update>()
+  /** The new vectors are written here; then these and the state's change places. */
+  #next: Record<Moved, Float32Array> | null = null
   #shared: Record<string, Float32Array> = {}
   #rateScale = new Float32Array(0)
   #decay = new Float32Array(0)
-  #next = 0
   #failures = 0
+  #cause: string | undefined
 
   constructor(options: StepRunnerOptions) {
     this.#options = options
@@ -61,43 +75,19 @@ export class StepRunner implements Runner {
       parameters: share(state.parameters),
       ...(step.statistics.length > 0 && { statistics: share(state.statistics) }),
     }
+    this.#next = { parameters: zeros(size), moment1: zeros(size), moment2: zeros(size), average: zeros(size) }
     this.#rateScale = new Float32Array(size)
     this.#decay = new Float32Array(size)
     for (const { name, shape, offset, size: count } of step.parameters) {
       this.#rateScale.fill(rateScale(name), offset, offset + count)
       this.#decay.fill(decay(name, shape), offset, offset + count)
     }
-    const shared = Object.fromEntries(
-      Object.entries(this.#shared).map(([name, view]) => [name, view.buffer as SharedArrayBuffer]),
-    )
     const model = writeOnnx(step.graph)
     await Promise.all(
       Array.from({ length: workers }, async () => {
-        const worker = new Worker(new URL('./step-worker.js', import.meta.url), {
-          workerData: { model, shared, threads: 1 } satisfies WorkerSetup,
-        })
-        const thread: Thread = { worker, waiting: new Map() }
-        this.#threads.push(thread)
-        await new Promise<void>((resolve, reject) => {
-          worker.once('message', () => resolve())
-          worker.once('error', reject)
-        })
-        worker.on('message', (answer: StepAnswer) => {
-          const waiting = thread.waiting.get(answer.id)
-          thread.waiting.delete(answer.id)
-          if ('error' in answer) waiting?.reject(new Error(`the training step failed: ${answer.error}`))
-          else waiting?.resolve(answer.outputs)
-        })
-        worker.on('error', (error) => {
-          for (const { reject } of thread.waiting.values()) reject(error)
-          thread.waiting.clear()
-        })
+        this.#threads.push(await StepThread.start({ model, shared: this.#sharedBuffers(), threads: 1 }))
       }),
     )
-    this.#update = await ort.InferenceSession.create(writeOnnx(updateGraph(size)), {
-      enableMemPattern: false,
-      intraOpNumThreads: 1,
-    })
   }
 
   async describe(): Promise<Description> {
@@ -108,84 +98,106 @@ export class StepRunner implements Runner {
   async sync(): Promise<void> {}
 
   async stop(): Promise<void> {
-    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()))
-    await this.#update?.release()
+    await Promise.all(this.#threads.map((thread) => thread.stop()))
+    for (const { session } of this.#updates.values()) await session.release()
   }
 
   /**
    * One update from some micro-batches (all of the graph's batch size), which are averaged.
    * @param rate the learning rate
    * @param averageDecay of the moving average of the parameters
-   * @throws Error when the gradient was not finite for ten steps in a row, naming the first parameter with NaN or infinity
+   * @throws Error when ten steps in a row were not finite, naming the layer with the first NaN or infinity
    */
   async run(batches: readonly Feeds[], { rate, averageDecay }: { rate: number; averageDecay: number }): Promise<StepResult> {
     const { state, losses: names, clip = 35, statisticsMomentum = 0.03, step } = this.#options
-    const results = await Promise.all(batches.map((feeds, i) => this.#forward(this.#threads[i % this.#threads.length]!, feeds)))
-    // Summed in the order of the batches, not of their arrival: the same seed gives the same numbers with any number of threads.
-    const gradient = mean(results.map((each) => each.gradient!))
-    const losses = mean(results.map((each) => each.losses!))
+    const update = await this.#updateOf(batches.length)
+    await Promise.all(
+      batches.map(async (feeds, i) => {
+        update.outputs[i] = await this.#threads[i % this.#threads.length]!.run(feeds, update.outputs[i]!)
+      }),
+    )
+    const parts = (name: string) => update.outputs.map((each) => each[name]!)
+    const losses = mean(parts('losses'))
+    const statistics = step.statistics.length > 0 ? mean(parts('batchStatistics')) : new Float32Array(0)
     const told = Object.fromEntries(names.map((name, i) => [name, losses[i]!]))
-    if (!allFinite(gradient) || !allFinite(losses)) {
-      if (++this.#failures >= patience) {
-        const bad = step.parameters.find(({ offset, size }) => !allFinite(gradient.subarray(offset, offset + size)))
-        throw new Error(
-          `the gradient of ${bad?.name ?? 'the loss'} was NaN or infinite for ${patience} steps in a row (step ${state.step}); a smaller learning rate helps`,
-        )
-      }
-      return { losses: told, norm: Number.NaN, skipped: true }
-    }
+    const gradients = gradientNames(batches.length).map((name, i) => [name, vector(update.outputs[i]!.gradient!)])
+    const at = state.step + 1
+    const next = this.#next!
+    const { norm } = await update.session.run(
+      {
+        ...Object.fromEntries(moved.map((name) => [name, vector(state[name])])),
+        ...Object.fromEntries(gradients),
+        rateScale: vector(this.#rateScale),
+        decay: vector(this.#decay),
+        rate: scalar(rate),
+        correction1: scalar(1 / (1 - adam.beta1 ** at)),
+        correction2: scalar(1 / (1 - adam.beta2 ** at)),
+        averageDecay: scalar(averageDecay),
+        clip: scalar(clip),
+      },
+      { ...Object.fromEntries(moved.map((name) => [`${name}Out`, vector(next[name])])), norm: null },
+    )
+    const length = Number(norm!.data[0])
+    // Nothing of a bad step is kept: neither its parameters nor its batch's statistics.
+    if (!Number.isFinite(length) || !allFinite(losses) || !allFinite(statistics)) return await this.#skip(batches, rate, told)
     this.#failures = 0
-    state.step++
-    const vector = (data: Float32Array) => new ort.Tensor('float32', data, [data.length])
-    const scalar = (value: number) => new ort.Tensor('float32', [value], [1])
-    const out = await this.#update!.run({
-      parameters: vector(state.parameters),
-      moment1: vector(state.moment1),
-      moment2: vector(state.moment2),
-      average: vector(state.average),
-      gradient: vector(gradient),
-      rateScale: vector(this.#rateScale),
-      decay: vector(this.#decay),
-      rate: scalar(rate),
-      correction1: scalar(1 / (1 - adam.beta1 ** state.step)),
-      correction2: scalar(1 / (1 - adam.beta2 ** state.step)),
-      averageDecay: scalar(averageDecay),
-      clip: scalar(clip),
-    })
-    state.parameters = out.parametersOut!.data as Float32Array
-    state.moment1 = out.moment1Out!.data as Float32Array
-    state.moment2 = out.moment2Out!.data as Float32Array
-    state.average = out.averageOut!.data as Float32Array
+    state.step = at
+    for (const name of moved) [state[name], next[name]] = [next[name], state[name]]
     this.#shared.parameters!.set(state.parameters)
-    if (step.statistics.length > 0) {
-      const batch = mean(results.map((each) => each.batchStatistics!))
-      for (const [i, value] of batch.entries()) state.statistics[i]! += statisticsMomentum * (value - state.statistics[i]!)
-      this.#shared.statistics!.set(state.statistics)
-    }
-    return { losses: told, norm: Number(out.norm!.data[0]), skipped: false }
+    for (const [i, value] of statistics.entries()) state.statistics[i]! += statisticsMomentum * (value - state.statistics[i]!)
+    this.#shared.statistics?.set(state.statistics)
+    return { losses: told, norm: length, skipped: false }
   }
 
-  #forward(thread: Thread, feeds: Feeds): Promise<Record<string, Float32Array>> {
-    const id = this.#next++
-    return new Promise((resolve, reject) => {
-      thread.waiting.set(id, { resolve, reject })
-      thread.worker.postMessage({ id, feeds } satisfies StepRequest)
-    })
+  /** Looks for the layer at the first of several bad steps only: that is a step more, and they all have the same cause. */
+  async #skip(batches: readonly Feeds[], rate: number, losses: StepResult['losses']): Promise<StepResult> {
+    const { step, state } = this.#options
+    if (this.#failures++ === 0) {
+      const run = async (model: Uint8Array, feeds: Feeds, outputs: Vectors) => {
+        const thread = await StepThread.start({ model, shared: this.#sharedBuffers(), threads: 1 })
+        try {
+          return await thread.run(feeds, outputs)
+        } finally {
+          await thread.stop()
+        }
+      }
+      this.#cause = await causeOf({ step, state, batches, rate, run })
+    }
+    if (this.#failures >= patience)
+      throw new Error(`${this.#cause}; ${patience} steps in a row were left out, so the training stops at step ${state.step}`)
+    return { losses, norm: Number.NaN, skipped: true, ...(this.#cause !== undefined && { cause: this.#cause }) }
+  }
+
+  async #updateOf(parts: number): Promise<Update> {
+    const known = this.#updates.get(parts)
+    if (known) return known
+    const { step, losses } = this.#options
+    const [size, statistics] = [total(step.parameters), total(step.statistics)]
+    const made: Update = {
+      session: await ort.InferenceSession.create(writeOnnx(updateGraph(size, { parts, ...adam })), {
+        enableMemPattern: false,
+        // The step's threads wait meanwhile; spinning ones would be in their way later.
+        intraOpNumThreads: cpus().length,
+        extra: { session: { set_denormal_as_zero: '1', intra_op: { allow_spinning: '0' } } },
+      }),
+      outputs: Array.from({ length: parts }, () => ({
+        gradient: zeros(size),
+        losses: zeros(losses.length),
+        ...(statistics > 0 && { batchStatistics: zeros(statistics) }),
+      })),
+    }
+    this.#updates.set(parts, made)
+    return made
+  }
+
+  #sharedBuffers(): Record<string, SharedArrayBuffer> {
+    return Object.fromEntries(Object.entries(this.#shared).map(([name, { buffer }]) => [name, buffer as SharedArrayBuffer]))
   }
 }
 
 function mean(vectors: readonly Float32Array[]): Float32Array {
-  const [first, ...rest] = vectors
-  if (rest.length === 0) return first!
-  const sum = first!.slice()
-  for (const each of rest) for (let i = 0; i < sum.length; i++) sum[i]! += each[i]!
+  const sum = vectors[0]!.slice()
+  for (const each of vectors.slice(1)) for (let i = 0; i < sum.length; i++) sum[i]! += each[i]!
   for (let i = 0; i < sum.length; i++) sum[i]! /= vectors.length
   return sum
-}
-
-/** Any NaN or infinity makes the sum of its multiples with 0 NaN: one pass without a call per number. */
-function allFinite(values: Float32Array): boolean {
-  let sum = 0
-  for (let i = 0; i < values.length; i++) sum += values[i]! * 0
-  return sum === 0
 }

@@ -4,17 +4,30 @@ import type { Graph } from '../onnx/graph.ts'
 
 export const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
 
+export const gradientNames = (parts: number): string[] =>
+  parts === 1 ? ['gradient'] : Array.from({ length: parts }, (_, i) => `gradient${i}`)
+
 /**
  * Inputs, all float32 [size] unless said: parameters, moment1, moment2, average, gradient, rateScale (factor of the learning rate),
  * decay (weight decay), and scalars [1]: rate, correction1 = 1/(1-beta1^t), correction2 = 1/(1-beta2^t), averageDecay, clip
- * (greatest L2 norm of the gradient).
- * Outputs: parameters', moment1', moment2', average', norm (of the gradient before clipping, [1]).
+ * (greatest L2 norm of the gradient). With `parts` above 1 there are gradient0, gradient1, ... instead of one, and their mean counts.
+ * Outputs: parameters', moment1', moment2', average', norm (of the gradient before clipping, [1]; not finite where the gradient or a
+ * new parameter is not, so that one number tells whether the step may be kept).
  */
-export function updateGraph(size: number, { beta1, beta2, epsilon } = adam): Graph {
+export function updateGraph(
+  size: number,
+  { parts = 1, beta1, beta2, epsilon }: { parts?: number; beta1: number; beta2: number; epsilon: number } = adam,
+): Graph {
   const g = new GraphBuilder('update')
   const vector = (name: string) => g.input(name, 'float32', [size])
   const scalar = (name: string) => g.input(name, 'float32', [1])
-  const [parameters, moment1, moment2, average, raw] = ['parameters', 'moment1', 'moment2', 'average', 'gradient'].map(vector)
+  const [parameters, moment1, moment2, average] = ['parameters', 'moment1', 'moment2', 'average'].map(vector)
+  // Added in the order of the parts, whichever thread made them: the same seed gives the same numbers with any number of threads.
+  const gradients = gradientNames(parts).map(vector)
+  const raw = g.scale(
+    gradients.reduce((sum, each) => g.add(sum, each)),
+    1 / parts,
+  )
   const [rateScale, decay] = ['rateScale', 'decay'].map(vector)
   const [rate, correction1, correction2, averageDecay, limit] = [
     'rate',
@@ -23,8 +36,8 @@ export function updateGraph(size: number, { beta1, beta2, epsilon } = adam): Gra
     'averageDecay',
     'clip',
   ].map(scalar)
-  const norm = g.op('ReduceL2', [raw!], { attributes: { keepdims: 1 } })
-  const gradient = g.mul(raw!, g.min(g.div(limit!, g.add(norm, g.constant(1e-6))), g.constant(1)))
+  const norm = g.op('ReduceL2', [raw], { attributes: { keepdims: 1 } })
+  const gradient = g.mul(raw, g.min(g.div(limit!, g.add(norm, g.constant(1e-6))), g.constant(1)))
   const m = g.add(g.scale(moment1!, beta1), g.scale(gradient, 1 - beta1))
   const v = g.add(g.scale(moment2!, beta2), g.scale(g.mul(gradient, gradient), 1 - beta2))
   const step = g.div(g.mul(m, correction1!), g.add(g.sqrt(g.mul(v, correction2!)), g.constant(epsilon)))
@@ -34,6 +47,7 @@ export function updateGraph(size: number, { beta1, beta2, epsilon } = adam): Gra
   g.output(m, 'moment1Out')
   g.output(v, 'moment2Out')
   g.output(e, 'averageOut')
-  g.output(norm, 'norm')
+  // Infinity and NaN times 0 are NaN; anything else adds nothing.
+  g.output(g.add(norm, g.scale(g.reshape(g.sum(p), [1]), 0)), 'norm')
   return g.graph
 }

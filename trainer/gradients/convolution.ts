@@ -50,48 +50,81 @@ const blocked = (g: GraphBuilder, x: Value): Value =>
 const unblocked = (g: GraphBuilder, x: Value): Value =>
   g.opShaped('ReorderOutput', [x], x.shape, { domain: nchwc, attributes: { channels: x.shape[1]! } })
 
-/** Filter [co, ci, k, l] as [co/b, ci/b, k, l, b(ci), b(co)]. */
-function blockedFilter(g: GraphBuilder, w: Value, b: number): Value {
+/** What a convolution multiplies with, in the order that its kernel reads; each is made of few transpositions that move whole blocks. */
+interface Filter {
+  /** [co, ci, k, l] */
+  readonly shape: readonly [number, number, number, number]
+  readonly plain: () => Value
+  /** [co/b, ci/b, k, l, b(ci), b(co)] */
+  readonly blocked: (b: number) => Value
+}
+
+function forwardFilter(g: GraphBuilder, w: Value): Filter {
   const [co, ci, k, l] = w.shape as [number, number, number, number]
-  return g.reshape(g.transpose(g.reshape(w, [co / b, b, ci / b, b, k, l]), [0, 2, 4, 5, 3, 1]), w.shape)
+  const blocks = (b: number) => {
+    const outputLast = g.transpose(g.reshape(w, [co / b, b, ci * k * l]), [0, 2, 1])
+    return g.reshape(g.transpose(g.reshape(outputLast, [co / b, ci / b, b, k * l, b]), [0, 1, 3, 2, 4]), w.shape)
+  }
+  return { shape: [co, ci, k, l], plain: () => w, blocked: blocks }
+}
+
+/** The filter [co, ci, k, l] turned round, from outputs to inputs: what the gradient of the input is convolved with. */
+function turnedFilter(g: GraphBuilder, w: Value): Filter {
+  const [co, ci, k, l] = w.shape as [number, number, number, number]
+  const shape = [ci, co, k, l] as const
+  const blocks = (b: number) => {
+    const inputLast = g.reshape(g.transpose(g.reshape(w, [(co * ci) / b, b, k * l]), [0, 2, 1]), [(co * ci) / b, k * l, b])
+    const backwards = g.op('Gather', [inputLast, g.ints(Array.from({ length: k * l }, (_, i) => k * l - 1 - i))], {
+      attributes: { axis: 1 },
+    })
+    return g.reshape(g.transpose(g.reshape(backwards, [co / b, b, ci / b, k * l, b]), [2, 0, 3, 1, 4]), shape)
+  }
+  return { shape, plain: () => g.transpose(flipped(g, w), [1, 0, 2, 3]), blocked: blocks }
 }
 
 /** Filter for an input that is not blocked (few channels): [co/b, ci, k, l, b]. */
 function outputBlockedFilter(g: GraphBuilder, w: Value, b: number): Value {
   const [co, ci, k, l] = w.shape as [number, number, number, number]
-  return g.reshape(g.transpose(g.reshape(w, [co / b, b, ci, k, l]), [0, 2, 3, 4, 1]), w.shape)
+  return g.reshape(g.transpose(g.reshape(w, [co / b, b, ci * k * l]), [0, 2, 1]), w.shape)
 }
 
 /** Depthwise filter [c, 1, k, l] as [c/b, k, l, b]. */
 function depthwiseFilter(g: GraphBuilder, w: Value, b: number): Value {
   const [c, , k, l] = w.shape as [number, number, number, number]
-  return g.reshape(g.transpose(g.reshape(w, [c / b, b, k, l]), [0, 2, 3, 1]), w.shape)
+  return g.reshape(g.transpose(g.reshape(w, [c / b, b, k * l]), [0, 2, 1]), w.shape)
 }
 
-/** Convolution without bias, in the layout that is quickest for its sizes. */
-function convolve(g: GraphBuilder, x: Value, w: Value, geometry: Geometry, dialect: Dialect): Value {
+/** Convolution in the layout that is quickest for its sizes. The bias goes in with it: an Add of its own would be a pass over the output. */
+function convolve(
+  g: GraphBuilder,
+  x: Value,
+  filter: Filter,
+  geometry: Geometry,
+  dialect: Dialect,
+  bias: Value | null = null,
+): Value {
   const { group, strides, dilations, pads } = geometry
   const b = blockOf(dialect)
   const [, ci, height, width] = x.shape as [number, number, number, number]
-  const [co, , k, l] = w.shape as [number, number, number, number]
+  const [co, , k, l] = filter.shape
   const attributes = { kernel_shape: [k, l], strides, dilations, pads, group }
   const size = (input: number, kernel: number, i: 0 | 1) =>
     Math.floor((input + pads[i] + pads[i + 2]! - dilations[i] * (kernel - 1) - 1) / strides[i]) + 1
   const shape = [x.shape[0]!, co, size(height, k, 0), size(width, l, 1)]
   const fits = b > 0 && co % b === 0 && pads.every((each) => each >= 0)
-  const emit = (input: Value, filter: Value) =>
-    unblocked(g, g.opShaped('Conv', [input, filter], shape, { domain: nchwc, attributes }))
-  if (fits && group > 1 && group === ci && ci === co) return emit(blocked(g, x), depthwiseFilter(g, w, b))
-  if (fits && group === 1 && k * l > 1 && ci % b === 0) return emit(blocked(g, x), blockedFilter(g, w, b))
-  if (fits && group === 1 && k * l > 1 && ci < b) return emit(x, outputBlockedFilter(g, w, b))
-  return g.op('Conv', [x, w], { attributes })
+  const rest = bias ? [bias] : []
+  const emit = (input: Value, weight: Value) =>
+    unblocked(g, g.opShaped('Conv', [input, weight, ...rest], shape, { domain: nchwc, attributes }))
+  if (fits && group > 1 && group === ci && ci === co) return emit(blocked(g, x), depthwiseFilter(g, filter.plain(), b))
+  if (fits && group === 1 && k * l > 1 && ci % b === 0) return emit(blocked(g, x), filter.blocked(b))
+  if (fits && group === 1 && k * l > 1 && ci < b) return emit(x, outputBlockedFilter(g, filter.plain(), b))
+  return g.op('Conv', [x, filter.plain(), ...rest], { attributes })
 }
 
 /** The forward convolution of a recorded Conv node in this dialect. */
 export function emitConvolution(g: GraphBuilder, node: Node, inputs: readonly (Value | null)[], dialect: Dialect): Value {
   const [x, w, bias] = inputs
-  const y = convolve(g, x!, w!, geometryOf(node, x!, w!), dialect)
-  return bias ? g.add(y, g.reshape(bias, [1, bias.shape[0]!, 1, 1])) : y
+  return convolve(g, x!, forwardFilter(g, w!), geometryOf(node, x!, w!), dialect, bias)
 }
 
 const flipped = (g: GraphBuilder, w: Value): Value =>
@@ -103,7 +136,7 @@ function inputGradient(g: GraphBuilder, x: Value, w: Value, dy: Value, geometry:
   const [k, l] = [w.shape[2]!, w.shape[3]!]
   const depthwise = group > 1 && group === x.shape[1] && group === w.shape[0]
   if (strides[0] === 1 && strides[1] === 1 && isPlain(geometry) && (group === 1 || depthwise)) {
-    const filter = group === 1 ? g.transpose(flipped(g, w), [1, 0, 2, 3]) : flipped(g, w)
+    const filter = group === 1 ? turnedFilter(g, w) : forwardFilter(g, flipped(g, w))
     const full = [k - 1 - pads[0], l - 1 - pads[1], k - 1 - pads[2], l - 1 - pads[3]] as const
     if (full.every((each) => each >= 0))
       return convolve(g, dy, filter, { group, strides: [1, 1], dilations: [1, 1], pads: full }, dialect)
@@ -155,10 +188,11 @@ function shiftedProducts(g: GraphBuilder, x: Value, w: Value, rows: Value, diale
   const wide = g.reshape(columns, [n, k * ci, height * width])
   const parts = Array.from({ length: k }, (_, i) => {
     const shifted = pad(g, rows, 2, (i - p) * width, (p - i) * width)
-    return g.reshape(g.sum(productTransposed(g, wide, shifted, dialect), [0]), [k, ci, co, 1])
+    return g.sum(productTransposed(g, wide, shifted, dialect), [0])
   })
-  // [k(columns), ci, co, k(rows)] -> [co, ci, rows, columns]
-  return g.transpose(g.concat(parts, 3), [2, 1, 3, 0])
+  // [rows, columns, ci, co] -> [co, ci, rows, columns], by two transpositions of matrices: one over four axes takes three times as long.
+  const outputFirst = g.transpose(g.concat(parts, 0), [1, 0])
+  return g.reshape(g.transpose(g.reshape(outputFirst, [co, k * k, ci]), [0, 2, 1]), w.shape)
 }
 
 /** End pads that make a convolution of x with dy as its kernel come out at exactly the filter's size. */
@@ -249,7 +283,7 @@ export const convolution = {
     const [x, w, bias] = inputs
     const geometry = transposedGeometry(node, x!, w!, outputs[0]!)
     return [
-      wanted[0] ? convolve(g, dy, w!, geometry, dialect) : null,
+      wanted[0] ? convolve(g, dy, forwardFilter(g, w!), geometry, dialect) : null,
       wanted[1] ? filterGradient(g, dy, w!, x!, geometry, dialect) : null,
       bias && wanted[2] ? g.sum(g.sum(dy, [2, 3]), [0]) : null,
     ]

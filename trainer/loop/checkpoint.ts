@@ -5,10 +5,13 @@ import { parseJson } from '../../protocol/parse.ts'
 import type { TrainerState } from '../engine/trainer-state.ts'
 
 const Header = Type.Object({
-  v: Type.Literal(1),
+  v: Type.Literal(2),
   /** What must be the same for a resume to be the same training. */
   fingerprint: Type.String(),
+  /** Updates that were made: fewer than the steps taken where some were left out. */
   step: Type.Integer({ minimum: 0 }),
+  /** The loop's next step: which pictures come. */
+  next: Type.Integer({ minimum: 0 }),
   /** Planned at the start; a resume keeps it, so that the schedule does not jump. */
   steps: Type.Integer({ minimum: 1 }),
   trainedSeconds: Type.Number({ minimum: 0 }),
@@ -16,17 +19,18 @@ const Header = Type.Object({
   statistics: Type.Integer({ minimum: 0 }),
 })
 
-export interface Checkpoint extends Pick<Static<typeof Header>, 'fingerprint' | 'steps' | 'trainedSeconds'> {
+export interface Checkpoint extends Pick<Static<typeof Header>, 'fingerprint' | 'next' | 'steps' | 'trainedSeconds'> {
   readonly state: TrainerState
 }
 
 const vectors = ['parameters', 'moment1', 'moment2', 'average', 'statistics'] as const
 
-export function encodeCheckpoint({ fingerprint, steps, trainedSeconds, state }: Checkpoint): Uint8Array {
+export function encodeCheckpoint({ fingerprint, next, steps, trainedSeconds, state }: Checkpoint): Uint8Array {
   const header = {
-    v: 1,
+    v: 2,
     fingerprint,
     step: state.step,
+    next,
     steps,
     trainedSeconds,
     parameters: state.parameters.length,
@@ -70,7 +74,7 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
     state[name] = new Float32Array(Uint8Array.prototype.slice.call(bytes, offset, offset + size).buffer)
     offset += size
   }
-  return { fingerprint: header.fingerprint, steps: header.steps, trainedSeconds: header.trainedSeconds, state }
+  return { fingerprint: header.fingerprint, next: header.next, steps: header.steps, trainedSeconds: header.trainedSeconds, state }
 }
 
 const none = new Float32Array(0)

@@ -13,6 +13,7 @@ import { Random } from '../detector/random.ts'
 import { type Specification, specificationOf } from '../detector/specification.ts'
 import { chooseDevice, type DeviceChoice } from '../engine/devices/choose-device.ts'
 import type { Device } from '../engine/devices/executor.ts'
+import { allFinite, firstNotFinite } from '../engine/finite.ts'
 import { packed, type Slot, type StepGraph } from '../engine/step-graph.ts'
 import { initialState, type TrainerState } from '../engine/trainer-state.ts'
 import { floatTensor, type Graph } from '../onnx/graph.ts'
@@ -21,6 +22,7 @@ import { writeOnnx } from '../onnx/write.ts'
 import { markOf } from '../quantization/mark.ts'
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts'
 import { layersOf, stageRates, trainedParameters } from './layers.ts'
+import { LossWatch } from './loss-watch.ts'
 import { measure, type Plan, planOn } from './plan.ts'
 import { augmentationAt, defaultRecipe, type Recipe } from './recipe.ts'
 import { averageDecayAt, epochsFor, rateAt } from './schedule.ts'
@@ -124,8 +126,16 @@ function startFrom({ base, classes, inputSize, seed = 1, onLog = () => {} }: Tra
 /** All parameters of a core. */
 export const trainable = (core: Graph): string[] => trainedParameters(layersOf(core))
 
-/** The deployed file with the averaged parameters of a state. */
+/** The parameters, frozen ones too, and the running statistics. */
+function owned(core: Graph): string[] {
+  const statistics = core.nodes.flatMap(({ op, inputs }) => (op === 'BatchNormalization' ? inputs.slice(3, 5) : []))
+  return [...trainable(core), ...statistics.filter((name) => core.initializers.get(name)?.type === 'float32')]
+}
+
+/** The deployed file with the averaged parameters of a state. @throws Error naming a tensor that is not finite: such a file never leaves */
 export function exportModel(start: Start, step: StepGraph, state: TrainerState): Uint8Array {
+  const bad = firstNotFinite(state.average, step.parameters) ?? firstNotFinite(state.statistics, step.statistics)
+  if (bad) throw new Error(`${bad} holds NaN or infinity: the model is not written`)
   const initializers = new Map(start.core.initializers)
   const put = (slots: readonly Slot[], flat: Float32Array) => {
     for (const { name, shape, offset, size } of slots)
@@ -142,7 +152,13 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   if (samples.length === 0) throw new MuninnError('NOT_READY', 'there is no labelled picture to train on')
   if (!samples.some(({ labels }) => labels.length > 0))
     throw new MuninnError('NOT_READY', 'none of the pictures to train on has a box')
+  for (const { path, labels } of samples)
+    if (!labels.every(({ box }) => box.every(Number.isFinite)))
+      throw new MuninnError('INVALID_INPUT', `a box of ${path} is not made of finite numbers`)
   const start = startFrom(options)
+  for (const name of owned(start.core))
+    if (!allFinite(start.core.initializers.get(name)!.data as Float32Array))
+      throw new MuninnError('BAD_MODEL', `the base model cannot be trained: ${name} holds NaN or infinity`)
   const { specification, width, height } = start
   const { freeze, rateDecay } = options
   const layers = layersOf(start.core)
@@ -202,12 +218,12 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const elapsed = () => before + performance.now() - begun
   let saved = performance.now()
   let described: string = device
-  const from = state.step
+  const from = resumed?.next ?? 0
   let reached = from
   const save = async () => {
     await runner.sync()
     const trainedSeconds = elapsed() / 1000
-    await options.onCheckpoint?.(encodeCheckpoint({ fingerprint, steps, trainedSeconds, state }), reached)
+    await options.onCheckpoint?.(encodeCheckpoint({ fingerprint, next: reached, steps, trainedSeconds, state }), reached)
     saved = performance.now()
   }
   try {
@@ -215,16 +231,21 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     described = `${(await runner.describe()).description}, ${reason}`
     onLog(`trains on ${described}`)
     begun = performance.now()
+    const watch = new LossWatch()
     // Skipped steps do not move the state; the loop counts its own, or it would ask for the same bad batch for ever.
     for (let at = from; at < steps; at++) {
       signal?.throwIfAborted()
       const rate = rateAt(at, steps, peak)
       const result = await runner.run(await loader.batches(at), { rate, averageDecay: averageDecayAt(at) })
       reached = at + 1
-      if (result.skipped) onLog(`step ${at}: the gradient was not finite; the step is left out`)
+      if (result.skipped) onLog(`step ${at}: ${result.cause ?? 'the gradient was not finite'}; the step is left out`)
+      else {
+        const words = watch.see(at, result.losses.loss!)
+        if (words) onLog(words)
+      }
       const done = at + 1 - from
       const secondsPerStep = (performance.now() - begun) / 1000 / done
-      if (!resumed && done === 8) {
+      if (from < 8 && done === 8) {
         const affordable = Math.max(30, Math.floor((minutes * 60) / secondsPerStep))
         if (affordable < steps) {
           onLog(
@@ -287,7 +308,7 @@ function resumeFrom(
     const checkpoint = decodeCheckpoint(bytes)
     if (checkpoint.fingerprint !== fingerprint)
       throw new MuninnError('INVALID_INPUT', 'the checkpoint belongs to other data or settings; training starts over')
-    onLog(`goes on at step ${checkpoint.state.step} of ${checkpoint.steps}`)
+    onLog(`goes on at step ${checkpoint.next} of ${checkpoint.steps}`)
     return checkpoint
   } catch (error) {
     onLog(error instanceof Error ? error.message : String(error))
