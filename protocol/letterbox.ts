@@ -77,13 +77,16 @@ export function resizeInto(
     const bottom = Math.min(low + 1, from.height - 1) * from.width * 3
     const v = source - low
     let o = (y * into.width + x0) * 3
-    for (let i = 0; i < columns; i++) {
-      const [l, r, u] = [left[i]!, right[i]!, weight[i]!]
-      for (let c = 0; c < 3; c++, o++) {
-        const a = data[top + l + c]! * (1 - u) + data[top + r + c]! * u
-        const b = data[bottom + l + c]! * (1 - u) + data[bottom + r + c]! * u
-        out[o] = a * (1 - v) + b * v + 0.5
-      }
+    // Written out for the three channels: this loop is most of what a picture costs a training.
+    const w = 1 - v
+    for (let i = 0; i < columns; i++, o += 3) {
+      const u = weight[i]!
+      const t = 1 - u
+      const [a, b] = [top + left[i]!, top + right[i]!]
+      const [c, d] = [bottom + left[i]!, bottom + right[i]!]
+      out[o] = (data[a]! * t + data[b]! * u) * w + (data[c]! * t + data[d]! * u) * v + 0.5
+      out[o + 1] = (data[a + 1]! * t + data[b + 1]! * u) * w + (data[c + 1]! * t + data[d + 1]! * u) * v + 0.5
+      out[o + 2] = (data[a + 2]! * t + data[b + 2]! * u) * w + (data[c + 2]! * t + data[d + 2]! * u) * v + 0.5
     }
   }
 }

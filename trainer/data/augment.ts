@@ -133,14 +133,18 @@ function recolour({ data }: Picture, strength: number, random: Random): void {
   const saturation = around(1, 0.5)
   const contrast = around(1, 0.3)
   const brightness = around(0, 30)
-  const cast = [around(1, 0.08), around(1, 0.08), around(1, 0.08)]
+  const cast = [around(1, 0.08), around(1, 0.08), around(1, 0.08)] as const
+  // ((luma + (x - luma) saturation) cast - 128) contrast + 128 + brightness, with what does not change taken out of the loop.
+  const [r, g, b] = cast.map((each) => each * contrast) as [number, number, number]
+  const offset = 128 - 128 * contrast + brightness
+  const grey = 1 - saturation
+  const out = new Uint8ClampedArray(data.buffer, data.byteOffset, data.length)
   for (let i = 0; i < data.length; i += 3) {
+    const [red, green, blue] = [data[i]!, data[i + 1]!, data[i + 2]!]
     // Luma of ITU-R BT.601.
-    const luma = 0.299 * data[i]! + 0.587 * data[i + 1]! + 0.114 * data[i + 2]!
-    for (let c = 0; c < 3; c++) {
-      const value = (luma + (data[i + c]! - luma) * saturation) * cast[c]!
-      const lit = (value - 128) * contrast + 128 + brightness
-      data[i + c] = Math.min(255, Math.max(0, lit))
-    }
+    const luma = (0.299 * red + 0.587 * green + 0.114 * blue) * grey
+    out[i] = (luma + red * saturation) * r + offset
+    out[i + 1] = (luma + green * saturation) * g + offset
+    out[i + 2] = (luma + blue * saturation) * b + offset
   }
 }
