@@ -17,9 +17,11 @@ import { Random } from '../../trainer/detector/random.ts'
 import { cpuDialect } from '../../trainer/engine/dialect.ts'
 import { compileStep, packed } from '../../trainer/engine/step-graph.ts'
 import { StepRunner } from '../../trainer/engine/step-runner.ts'
+import { StepThread } from '../../trainer/engine/step-thread.ts'
 import type { Feeds } from '../../trainer/engine/step-worker.ts'
 import { initialState, type TrainerState } from '../../trainer/engine/trainer-state.ts'
 import { LossWatch } from '../../trainer/loop/loss-watch.ts'
+import { isShort } from '../../trainer/loop/plan.ts'
 import { train } from '../../trainer/loop/train.ts'
 import { floatTensor } from '../../trainer/onnx/graph.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
@@ -94,6 +96,47 @@ describe('a training that is killed', () => {
     )
   })
 })
+
+describe('recomputing when memory is short', () => {
+  it('gives the same losses, gradient and statistics to the last bit', async () => {
+    const { core, graph, parameters, feeds } = referenceStep()
+    for (const dialect of new Set(['std', await cpuDialect()] as const)) {
+      const outputs = []
+      for (const recompute of [false, true]) {
+        const step = compileStep({ graph, losses: [...losses], parameters, dialect, recompute })
+        const shared = { parameters: packed(core, step.parameters), statistics: packed(core, step.statistics) }
+        const thread = await StepThread.start({
+          model: writeOnnx(step.graph),
+          shared: Object.fromEntries(Object.entries(shared).map(([name, values]) => [name, sharedCopy(values)])),
+          threads: 1,
+        })
+        const room = (length: number) => new Float32Array(new ArrayBuffer(length * 4))
+        const memory = {
+          losses: room(losses.length),
+          gradient: room(shared.parameters.length),
+          batchStatistics: room(shared.statistics.length),
+        }
+        outputs.push({ nodes: step.graph.nodes.length, values: await thread.run(feeds, memory) })
+        await thread.stop()
+      }
+      const [kept, recomputed] = outputs
+      assert.ok(recomputed!.nodes > kept!.nodes + 20, 'nothing is recomputed')
+      assert.deepEqual(recomputed!.values, kept!.values)
+    }
+  })
+
+  it('is chosen by the memory that is there', () => {
+    const need = { keptBytes: 300e6, sessions: 4 }
+    assert.ok(isShort({ ...need, available: 4e9 }))
+    assert.ok(!isShort({ ...need, available: 16e9 }))
+  })
+})
+
+function sharedCopy(values: Float32Array): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer(values.byteLength)
+  new Float32Array(buffer).set(values)
+  return buffer
+}
 
 describe('NaN and infinity', () => {
   async function step(

@@ -1,6 +1,7 @@
 /** Compiles a forward graph with a loss into one training-step graph: flat parameters in, flat gradient out. */
 
 import { differentiate, replay } from '../gradients/differentiate.ts'
+import { recomputing } from '../gradients/recompute.ts'
 import type { Dialect, Recorded } from '../gradients/rule.ts'
 import { GraphBuilder, type Value } from '../graph/builder.ts'
 import { elementCount, type Graph } from '../onnx/graph.ts'
@@ -23,6 +24,8 @@ export interface StepGraph {
   readonly parameters: readonly Slot[]
   /** Running means and variances of the BatchNormalizations in training. */
   readonly statistics: readonly Slot[]
+  /** Bytes of what the forward pass gives: what a session keeps for the backward pass unless it recomputes. */
+  readonly keptBytes: number
   /** What it was compiled from. */
   readonly source: StepOptions
   /** What the entries of the output `finite` stand for, in the order of the computation; empty when it was not asked for. */
@@ -36,6 +39,8 @@ export interface StepOptions {
   /** Initialisers to train, in the order of the flat vector. */
   readonly parameters: readonly string[]
   readonly dialect: Dialect
+  /** Less memory for a little more time: the outputs of cheap layers are made anew in the backward pass. The numbers stay the same. */
+  readonly recompute?: boolean
   /** Only one output `finite`: 0 for every layer's output and parameter's gradient that is, NaN for the others. */
   readonly checked?: boolean
 }
@@ -95,9 +100,13 @@ export function compileStep(source: StepOptions): StepGraph {
   for (const [name, tensor] of graph.initializers) if (!values.has(name)) g.initializer(name, tensor)
 
   const tape = graph.nodes.map((node) => replay(g, node, values, dialect, (name) => trained.has(name)))
+  const keptBytes = tape.reduce((sum, { outputs }) => sum + 4 * elementCount(outputs[0]!.shape), 0)
   const lossValues = losses.map((name) => values.get(name) ?? g.value(name))
   const wanted = parameters.map(({ name }) => values.get(name)!.name)
-  const gradients = differentiate(g, { tape, loss: lossValues[0]!, wanted, dialect })
+  const again = source.recompute
+    ? recomputing(g, tape, (node, { saved }) => replay(g, node, new Map(), dialect, () => saved.length > 0))
+    : undefined
+  const gradients = differentiate(g, { tape, loss: lossValues[0]!, wanted, dialect, again })
   const flat = (value: Value) => g.reshape(value, [elementCount(value.shape)])
   const parts = parameters.map(({ size }, i) => {
     const gradient = gradients.get(wanted[i]!)
@@ -115,12 +124,12 @@ export function compileStep(source: StepOptions): StepGraph {
       ),
       'finite',
     )
-    return { graph: pruned(g.graph), parameters, statistics, source, checked: layers.map(({ name }) => name) }
+    return { graph: pruned(g.graph), parameters, statistics, keptBytes, source, checked: layers.map(({ name }) => name) }
   }
   g.output(g.concat(lossValues.map(flat), 0), 'losses')
   g.output(g.concat(parts, 0), 'gradient')
   if (statistics.length > 0) g.output(g.concat(batchStatistics(g, tape), 0), 'batchStatistics')
-  return { graph: pruned(g.graph), parameters, statistics, source, checked: [] }
+  return { graph: pruned(g.graph), parameters, statistics, keptBytes, source, checked: [] }
 }
 
 /** Every layer's output, called by its parameter where it has one. */

@@ -35,7 +35,20 @@ export function replay(
 /** Gradients of `loss` (a scalar) with respect to every value named in `wanted`. @throws Error naming an op without a rule */
 export function differentiate(
   g: GraphBuilder,
-  { tape, loss, wanted, dialect }: { tape: readonly Recorded[]; loss: Value; wanted: Iterable<string>; dialect: Dialect },
+  {
+    tape,
+    loss,
+    wanted,
+    dialect,
+    again = (value) => value,
+  }: {
+    tape: readonly Recorded[]
+    loss: Value
+    wanted: Iterable<string>
+    dialect: Dialect
+    /** The value to read in the backward pass for one of the forward pass. */
+    again?: (value: Value) => Value
+  },
 ): Map<string, Value> {
   const reached = new Set(wanted)
   for (const { node, inputs, outputs } of tape) {
@@ -49,7 +62,21 @@ export function differentiate(
     const dy = dys.find((each) => each !== null)
     const flags = recorded.inputs.map((each) => each !== null && reached.has(each.name))
     if (!dy || !flags.includes(true) || recorded.node.name.startsWith(stopGradient)) continue
-    const made = ruleOf(recorded.node.op, recorded.node.name)({ ...recorded, g, dialect, dy, dys, wanted: flags })
+    const inputs = recorded.inputs.map((each) => each && again(each))
+    const outputs = recorded.outputs.map(again)
+    const made = ruleOf(
+      recorded.node.op,
+      recorded.node.name,
+    )({
+      ...recorded,
+      inputs,
+      outputs,
+      g,
+      dialect,
+      dy,
+      dys,
+      wanted: flags,
+    })
     for (const [i, gradient] of made.entries()) {
       if (!gradient || !flags[i]) continue
       const name = recorded.inputs[i]!.name

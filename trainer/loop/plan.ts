@@ -8,7 +8,7 @@ import { DeviceRunner } from '../engine/devices/device-runner.ts'
 import type { Device } from '../engine/devices/executor.ts'
 import { cpuDialect } from '../engine/dialect.ts'
 import type { Runner } from '../engine/runner.ts'
-import { compileStep, type StepGraph } from '../engine/step-graph.ts'
+import { compileStep, type StepGraph, type StepOptions } from '../engine/step-graph.ts'
 import { StepRunner } from '../engine/step-runner.ts'
 import type { TrainerState } from '../engine/trainer-state.ts'
 import type { Graph } from '../onnx/graph.ts'
@@ -51,22 +51,33 @@ export interface Plan {
   readonly runner: (state: TrainerState) => Runner
 }
 
+/**
+ * Whether sessions that keep everything would take more than half of the memory that is there: gradients and working space about double
+ * what is kept. Recomputing takes 5 % longer and gives the same numbers, so that the choice changes no model.
+ */
+export function isShort({ keptBytes, sessions, available }: { keptBytes: number; sessions: number; available: number }): boolean {
+  return 2 * keptBytes * sessions > available / 2
+}
+
 /** The processor's threads take parts of a batch, each on its own; a device of its own takes all of it at once. */
 export async function planOn(device: Device, options: PlanOptions): Promise<Plan> {
   const { core, specification, width, height, batch, parameters, rateScale, decay } = options
   const { parts, micro } = device === 'cpu' ? microBatches(batch) : { parts: 1, micro: batch }
   const positives = positivesPerPicture * micro
-  const step = compileStep({
+  const source: StepOptions = {
     graph: trainingGraph(core, specification, { batch: micro, width, height, positives }),
     losses: [...losses],
     parameters,
     dialect: device === 'cpu' ? await cpuDialect() : 'std',
-  })
+  }
+  const workers = options.workers ?? cpus().length
+  const keeping = compileStep(source)
+  const short =
+    device === 'cpu' && isShort({ keptBytes: keeping.keptBytes, sessions: workers, available: process.availableMemory() })
+  const step = short ? compileStep({ ...source, recompute: true }) : keeping
   const runner = (state: TrainerState): Runner => {
     const common = { step, losses: [...losses], state, rateScale, decay }
-    return device === 'cpu'
-      ? new StepRunner({ ...common, workers: options.workers ?? cpus().length })
-      : new DeviceRunner({ ...common, device })
+    return device === 'cpu' ? new StepRunner({ ...common, workers }) : new DeviceRunner({ ...common, device })
   }
   return { device, parts, micro, positives, step, runner }
 }
