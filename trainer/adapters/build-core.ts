@@ -56,21 +56,27 @@ export function trainableCore(ending: TrainableEnding): Adopted {
     perLevel,
   )
   const seen = new Set<string>()
-  return finished(ending, g, image, {
-    head,
-    rows: rows.name,
-    ...fields,
-    // Grids that share one convolution have one classifier.
-    classifiers: classifiers
-      .filter(({ weight }) => !seen.has(weight) && seen.add(weight))
-      .map(({ weight, bias, anchors, before, after }) => ({
-        weight,
-        bias,
-        ...(anchors > 1 && { anchors }),
-        ...(before > 0 && { before }),
-        ...(after > 0 && { after }),
-      })),
-  })
+  return finished(
+    ending,
+    g,
+    image,
+    {
+      head,
+      rows: rows.name,
+      ...fields,
+      // Grids that share one convolution have one classifier.
+      classifiers: classifiers
+        .filter(({ weight }) => !seen.has(weight) && seen.add(weight))
+        .map(({ weight, bias, anchors, before, after }) => ({
+          weight,
+          bias,
+          ...(anchors > 1 && { anchors }),
+          ...(before > 0 && { before }),
+          ...(after > 0 && { after }),
+        })),
+    },
+    levels.flat(),
+  )
 }
 
 /** A model that is only run: `make` gives boxes [n, 4] x1 y1 x2 y2 in input pixels and scores [n, C]. */
@@ -79,22 +85,34 @@ export function fixedCore(
 ): Adopted {
   const { g, image } = begun(ending, [])
   const { boxes, scores } = ending.make(g)
-  return finished(ending, g, image, {
-    head: 'fixed',
-    rows: boxes.name,
-    scores: scores.name,
-    strides: [],
-    classifiers: [],
-    nms: ending.nms,
-    nmsIou: ending.nmsIou,
-  })
+  return finished(
+    ending,
+    g,
+    image,
+    {
+      head: 'fixed',
+      rows: boxes.name,
+      scores: scores.name,
+      strides: [],
+      classifiers: [],
+      nms: ending.nms,
+      nmsIou: ending.nmsIou,
+    },
+    [],
+  )
 }
 
 type Rest = Omit<Specification, 'v' | 'architecture' | 'classes' | 'resize' | 'feature'>
 
-function finished(ending: Ending, g: GraphBuilder, image: { width: number; height: number }, rest: Rest): Adopted {
+function finished(
+  ending: Ending,
+  g: GraphBuilder,
+  image: { width: number; height: number },
+  rest: Rest,
+  maps: readonly string[],
+): Adopted {
   const { options, architecture, resize, why } = ending
-  const feature = coarsestFeature(g)
+  const feature = coarsestFeature(g, maps)
   const specification: Specification = {
     v: 1,
     architecture,
@@ -185,10 +203,18 @@ function filtersOf(foreign: Foreign, map: string): (Omit<Classifier, 'anchors'> 
   return { weight: conv.inputs[1]!, bias, node: conv, added: false }
 }
 
-/** The feature map that the embedding is pooled from: the last of the coarsest with the most channels up to 512. */
-function coarsestFeature(g: GraphBuilder): string {
+/**
+ * The feature map that the embedding is pooled from: the last of the coarsest with the most channels up to 512; before the maps of logits,
+ * whose channels are classes and may change.
+ */
+function coarsestFeature(g: GraphBuilder, maps: readonly string[]): string {
+  const logits = new Set(maps)
   let best: { name: string; pixels: number; channels: number; rich: boolean } | undefined
-  for (const { op, outputs } of g.graph.nodes) {
+  for (const { op, inputs, outputs } of g.graph.nodes) {
+    if (outputs.some((each) => logits.has(each)) || inputs.some((each) => logits.has(each))) {
+      for (const each of outputs) logits.add(each)
+      continue
+    }
     const { name, shape } = g.value(outputs[0]!)
     const [batch, channels, height, width] = shape as [number, number, number, number]
     if (shape.length !== 4 || batch !== 1 || channels > 512 || height < 2 || width < 2 || op === 'Resize') continue

@@ -1,0 +1,88 @@
+/** Every family that can be trained learns a few pictures by heart, from its adopted file to a deployed one that finds the objects. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import sharp from 'sharp'
+import { adopt } from '../../trainer/adapters/adopt-file.ts'
+import { adapters } from '../../trainer/adapters/table.ts'
+import type { LabelledSample } from '../../trainer/data/sample.ts'
+import { deployed } from '../../trainer/detector/deploy.ts'
+import { Random } from '../../trainer/detector/random.ts'
+import { precisionOf, score } from '../../trainer/evaluation/compare.ts'
+import { measureModel } from '../../trainer/evaluation/measure.ts'
+import { train } from '../../trainer/loop/train.ts'
+import type { Graph } from '../../trainer/onnx/graph.ts'
+import { writeOnnx } from '../../trainer/onnx/write.ts'
+import { fastestdetNet, nanodetNet, picodetNet, ssdNet, yolov5Net, yolov8Net, yoloxNet } from '../support/foreign-detectors.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'muninn-adopted-'))
+after(() => rmSync(folder, { recursive: true }))
+const side = 96
+const classes = ['red', 'blue']
+let samples: LabelledSample[] = []
+
+/** A red or blue rectangle or two on grey noise. */
+async function picture(seed: number): Promise<LabelledSample> {
+  const random = new Random(seed)
+  const data = Uint8Array.from({ length: side * side * 3 }, () => 100 + random.integer(40))
+  const labels = [0, 1].slice(0, 1 + (seed % 2)).map((_, i) => {
+    const label = (seed + i) % 2
+    const [w, h] = [22 + random.integer(20), 22 + random.integer(20)]
+    // Each in its own half, so that none covers another.
+    const [x, y] = [random.integer(side - w), i * 48 + random.integer(48 - h)]
+    for (let row = y; row < y + h; row++)
+      for (let column = x; column < x + w; column++)
+        data.set(label === 0 ? [220, 40, 40] : [40, 40, 220], (row * side + column) * 3)
+    return { box: [x, y, x + w, y + h] as const, label }
+  })
+  const path = join(folder, `${seed}.png`)
+  await sharp(data, { raw: { width: side, height: side, channels: 3 } })
+    .png()
+    .toFile(path)
+  return { path, labels }
+}
+
+before(async () => {
+  samples = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map(picture))
+})
+
+const layout = { classes: classes.length, width: side, height: side, loud: false, seed: 2 }
+const families: Readonly<Record<string, Graph>> = {
+  yolox: yoloxNet(layout),
+  fastestdet: fastestdetNet(layout),
+  nanodet: nanodetNet(layout, { strides: [8, 16, 32, 64], shared: true }),
+  picodet: picodetNet(layout),
+  yolov5: yolov5Net(layout),
+  yolov8: yolov8Net(layout),
+  ssd: ssdNet(layout),
+}
+
+describe('an adopted detector', () => {
+  for (const [family, graph] of Object.entries(families)) {
+    it(`of the family ${family} learns pictures by heart`, async () => {
+      const { core, specification, ...size } = await adopt(graph, adapters[family]!, { classes })
+      const seen: number[] = []
+      const result = await train({
+        base: writeOnnx(deployed(core, specification, size)),
+        classes,
+        samples,
+        inputSize: side,
+        steps: 80,
+        batch: 4,
+        rate: 4e-3,
+        seed: 3,
+        recipe: { mosaic: 0, plain: 0.8 },
+        onProgress: ({ losses }) => seen.push(losses.loss!),
+      })
+      const average = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+      const [first, last] = [average(seen.slice(0, 10)), average(seen.slice(-10))]
+      assert.ok(last < 0.6 * first, `the loss went from ${first} to ${last}`)
+      assert.equal(result.specification.head, specification.head)
+      const { pictures } = await measureModel(result.model, { samples, classes })
+      const { mAP50 } = precisionOf(score(pictures, classes.length))
+      assert.ok(mAP50 > 0.6, `mAP50 on the pictures it learnt is ${mAP50}`)
+    })
+  }
+})
