@@ -69,7 +69,7 @@ describe('an adopted detector', () => {
         classes,
         samples,
         inputSize: side,
-        steps: 80,
+        steps: 130,
         batch: 4,
         rate: 4e-3,
         seed: 3,
