@@ -27,6 +27,8 @@ export interface RunRow {
   readonly uploaded_model: string | null
   readonly uploaded_self_test: string | null
   readonly uploaded_training_file: string | null
+  /** The report as an HTML page. */
+  readonly report_page: string | null
 }
 
 export type NewRunRow = Pick<RunRow, 'dataset_id' | 'base' | 'champion' | 'settings' | 'created_at' | 'created_by'>

@@ -8,7 +8,7 @@ import type { HubParts } from '../hub.ts'
 const ById = Type.Object({ id: Type.Integer() })
 const After = Type.Object({ after: Type.Integer({ default: -1 }) })
 
-export function runRoutes(app: App, { access, runs, rounds, knex }: HubParts): void {
+export function runRoutes(app: App, { access, runs, rounds, knex, blobs }: HubParts): void {
   const see = access.authenticate('viewer')
   const manage = access.authenticate('manager')
 
@@ -20,6 +20,19 @@ export function runRoutes(app: App, { access, runs, rounds, knex }: HubParts): v
 
   app.get('/api/runs/:id', { onRequest: see, schema: { params: ById, response: { 200: Run } } }, async (request) => {
     return await runs.get(request.params.id)
+  })
+
+  app.get('/api/runs/:id/report.html', { onRequest: see, schema: { params: ById } }, async (request, reply) => {
+    const page = await runs.page(request.params.id)
+    // A trainer made this page: it may show itself and its own pictures, run nothing, reach nothing, and counts as of no origin.
+    reply.headers({
+      'content-type': 'text/html; charset=utf-8',
+      'content-security-policy': "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'",
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      'cache-control': 'private, no-cache',
+    })
+    return reply.send(await blobs.stream(page))
   })
 
   app.post('/api/runs/:id/cancel', { onRequest: manage, schema: { params: ById, response: { 200: Run } } }, async (request) => {

@@ -109,6 +109,14 @@ export class Runs {
     return { lines: await this.#runs.lines(id, after, 5000) }
   }
 
+  /** SHA-256 of the report as a page. @throws MuninnError NOT_FOUND */
+  async page(id: number): Promise<string> {
+    const { report_page: page } = await this.#find(id)
+    if (page === null)
+      throw new MuninnError('NOT_FOUND', `run ${id} has no report page: it is not finished, or its trainer made none`)
+    return page
+  }
+
   async #find(id: number): Promise<RunRow> {
     const row = await this.#runs.find(id)
     if (!row) throw new MuninnError('NOT_FOUND', `there is no run ${id}`)
@@ -136,6 +144,7 @@ export class Runs {
       model: row.model,
       gate: row.gate === null ? null : parseJson(GateResult, row.gate, 'stored gate result'),
       report: row.report === null ? null : parseJson(RunReport, row.report, 'stored report'),
+      page: row.report_page !== null,
     }
   }
 }

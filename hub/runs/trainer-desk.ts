@@ -27,6 +27,7 @@ const uploadColumns = {
   model: 'uploaded_model',
   'training-file': 'uploaded_training_file',
   'self-test': 'uploaded_self_test',
+  report: 'report_page',
 } as const
 type UploadKind = keyof typeof uploadColumns
 
@@ -175,7 +176,7 @@ export class TrainerDesk {
   /** Remembers an uploaded file (already a blob). @throws MuninnError LEASE_LOST, BAD_MODEL */
   async upload(id: number, lease: string, kind: UploadKind, file: FileReference): Promise<FileReference> {
     await this.#running(id, lease)
-    if (kind !== 'self-test') await this.#parts.registry.checkFile(file.sha256)
+    if (kind === 'model' || kind === 'training-file') await this.#parts.registry.checkFile(file.sha256)
     const change = { [uploadColumns[kind]]: file.sha256, lease_expires_at: this.#leaseEnd() }
     if (!(await this.#parts.runs.change(id, { state: 'running', lease }, change))) throw lost(id)
     return file

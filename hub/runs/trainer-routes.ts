@@ -15,7 +15,7 @@ const octets = 'application/octet-stream'
 const maxModelBytes = 512 * 1024 * 1024
 const maxCheckpointBytes = 2 * 1024 * 1024 * 1024
 const maxSelfTestBytes = 64 * 1024 * 1024
-/** A report names many boxes. */
+/** A report names many boxes; as a page it holds pictures. */
 const maxReportBytes = 32 * 1024 * 1024
 
 export function trainerRoutes(app: App, { access, desk, blobs }: HubParts): void {
@@ -72,6 +72,15 @@ export function trainerRoutes(app: App, { access, desk, blobs }: HubParts): void
     async (request) => {
       const file = await blobs.putStream(streamOf(request.body), maxSelfTestBytes)
       return await desk.upload(request.params.id, leaseOf(request.headers), 'self-test', file)
+    },
+  )
+
+  app.put(
+    '/api/trainer/runs/:id/report',
+    { onRequest, bodyLimit: maxReportBytes, schema: { params: ById, response: { 200: FileReference } } },
+    async (request) => {
+      const file = await blobs.putStream(streamOf(request.body), maxReportBytes)
+      return await desk.upload(request.params.id, leaseOf(request.headers), 'report', file)
     },
   )
 

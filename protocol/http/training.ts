@@ -118,12 +118,58 @@ export const Quantization = Type.Object(
 )
 export type Quantization = Static<typeof Quantization>
 
+const ErrorKind = Type.Object({ dAP: Type.Number(), count: Type.Integer() }, strict)
+
+/** What kinds of errors a model makes on the held-out samples, and whether its scores mean probabilities. */
+export const Analysis = Type.Object(
+  {
+    /** [truth][said] at the proposed thresholds, in the order of `perClass`; the last row and column are the background. */
+    confusion: Type.Array(Type.Array(Type.Integer())),
+    /** Rise in AP50 were each kind of error mended alone (TIDE, Bolya et al. 2020). */
+    errors: Type.Object(
+      {
+        AP50: Type.Number(),
+        kinds: Type.Object(
+          { Cls: ErrorKind, Loc: ErrorKind, Both: ErrorKind, Dupe: ErrorKind, Bkg: ErrorKind, Miss: ErrorKind },
+          strict,
+        ),
+        falsePositive: Type.Number(),
+        falseNegative: Type.Number(),
+      },
+      strict,
+    ),
+    /** Expected calibration error and its bins: mean score and share of right detections. */
+    calibration: Type.Object(
+      {
+        ECE: Type.Number(),
+        bins: Type.Array(
+          Type.Object(
+            {
+              low: Type.Number(),
+              high: Type.Number(),
+              count: Type.Integer(),
+              confidence: Type.Number(),
+              precision: Type.Number(),
+            },
+            strict,
+          ),
+        ),
+      },
+      strict,
+    ),
+  },
+  strict,
+)
+export type Analysis = Static<typeof Analysis>
+
 /** What a trainer says of a finished run. `difference` is challenger minus champion, paired bootstrap over images. */
 export const RunReport = Type.Object(
   {
     challenger: Evaluation,
     champion: nullable(Evaluation),
     difference: nullable(Type.Object({ mAP50: Interval, 'mAP50-95': Interval }, strict)),
+    /** Of the challenger; reports of older trainers lack it. */
+    analysis: Type.Optional(Analysis),
     trainMinutes: Type.Number(),
     steps: Type.Integer(),
     device: Type.String(),
@@ -180,6 +226,8 @@ export const Run = Type.Object(
     model: nullable(Sha256),
     gate: nullable(GateResult),
     report: nullable(RunReport),
+    /** Whether there is a page with everything: GET /api/runs/:id/report.html */
+    page: Type.Boolean(),
   },
   strict,
 )
@@ -238,6 +286,7 @@ export const HeartbeatAnswer = Type.Object({ cancel: Type.Boolean() }, strict)
 // PUT  /api/trainer/runs/:id/model               octet-stream: the ONNX file -> FileReference
 // PUT  /api/trainer/runs/:id/training-file       octet-stream: the float file of an int8 model -> FileReference
 // PUT  /api/trainer/runs/:id/self-test           octet-stream: SelfTest in CBOR -> FileReference
+// PUT  /api/trainer/runs/:id/report              octet-stream: the report as an HTML page -> FileReference; may be left out
 /** POST /api/trainer/runs/:id/finish */
 export const FinishRun = Type.Object(
   {

@@ -13,7 +13,7 @@ import {
   type RunLease,
 } from '../../protocol/http/training.ts'
 import { deployedModel } from '../support/deployed-model.ts'
-import { startTestHub, type TestHub } from '../support/hub.ts'
+import { adminToken, startTestHub, type TestHub } from '../support/hub.ts'
 import { putLabelled, sha256 } from '../support/labelled-sample.ts'
 import { report, TrainerPlayer } from '../support/trainer-player.ts'
 
@@ -217,6 +217,34 @@ describe('trainer API', () => {
       'BAD_MODEL',
     )
     assert.equal(code(await trainer.request('PUT', `/api/trainer/runs/${run.id}/model`, Buffer.from('weights'))), 'INVALID_INPUT')
+  })
+
+  it('shows the page of a report to people, as of no origin and able to run nothing', async (t) => {
+    const { test, run } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    const lease = (await trainer.lease())!
+    assert.equal((await test.request('GET', `/api/runs/${run.id}/report.html`)).status, 404)
+    const page = Buffer.from('<!doctype html><script>parent.stolen = 1</script>')
+    assert.equal((await trainer.request('PUT', `/api/trainer/runs/${run.id}/report`, page, 'another lease')).status, 409)
+    assert.equal((await trainer.request('PUT', `/api/trainer/runs/${run.id}/report`, page, lease.lease)).status, 200)
+    const finished = (await finish(trainer, lease)).body as Run
+    assert.equal(finished.page, true)
+    const shown = await test.hub.app.inject({
+      url: `/api/runs/${run.id}/report.html`,
+      headers: { authorization: `Bearer ${adminToken}` },
+    })
+    assert.deepEqual([shown.statusCode, shown.rawPayload.equals(page)], [200, true])
+    assert.equal(shown.headers['content-type'], 'text/html; charset=utf-8')
+    assert.equal(shown.headers['x-content-type-options'], 'nosniff')
+    assert.match(String(shown.headers['content-security-policy']), /^sandbox; default-src 'none';/)
+    assert.equal((await test.hub.app.inject({ url: `/api/runs/${run.id}/report.html` })).statusCode, 401)
+  })
+
+  it('has no page for a run whose trainer made none', async (t) => {
+    const { test } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    const { page } = (await finish(trainer, (await trainer.lease())!)).body as Run
+    assert.equal(page, false)
   })
 
   it('shows log lines as they come', async (t) => {

@@ -1,17 +1,19 @@
 /** `muninn train`: a deployed model from a folder of labelled pictures, no hub needed. */
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Quantization } from '../../protocol/http/training.ts'
 import { type DataSet, readDataSet } from '../data/data-set.ts'
 import { some } from '../data/declared.ts'
 import { parseDevice } from '../engine/devices/choose-device.ts'
-import { evaluateCoco } from '../evaluation/coco.ts'
-import { measureModel } from '../evaluation/measure.ts'
 import { writeAside } from '../files/write-aside.ts'
 import { trainInto } from '../loop/train-folder.ts'
 import { propose } from '../quantization/propose.ts'
+import { commandLine } from '../report/command.ts'
+import { measureForReport } from '../report/measured.ts'
+import { reportPage } from '../report/page.ts'
+import { trainingReport } from '../report/training-report.ts'
 import { duration, ProgressDisplay } from './progress.ts'
 
 function number(text: string | undefined, flag: string): number | null {
@@ -35,7 +37,7 @@ everything learnt so far; the same command goes on from there.`,
   },
   args: {
     data: { type: 'string', description: 'folder with labelled pictures', required: true },
-    out: { type: 'string', description: 'folder for model.onnx, its checkpoint and report.json', required: true },
+    out: { type: 'string', description: 'folder for model.onnx, report.html, report.json and the checkpoint', required: true },
     base: { type: 'string', description: 'deployed model to go on from; left out: the built-in network from scratch' },
     validate: { type: 'string', description: 'folder with labelled pictures to measure the model on' },
     'skip-broken': { type: 'boolean', description: 'leave out pictures that are missing or cannot be decoded' },
@@ -105,37 +107,54 @@ everything learnt so far; the same command goes on from there.`,
     display.log(
       `${join(args.out, 'model.onnx')}: ${(result.model.length / 1e6).toFixed(1)} MB after ${result.steps} steps in ${duration(result.seconds)}`,
     )
-    const report: Record<string, unknown> = {
+    const measured =
+      data.heldOut.length === 0
+        ? null
+        : await measureForReport(result.model, {
+            samples: data.heldOut,
+            classes: data.heldOutClasses,
+            signal: stopping.signal,
+            onPicture: (done) => display.counting('measures on held-out pictures', done, data.heldOut.length),
+          })
+    const quantization =
+      data.heldOut.length > 0 && args.quantize
+        ? await quantized(result.model, { data, path: join(args.out, 'int8.onnx'), display, signal: stopping.signal })
+        : null
+    const { data: folder, out, base, validate, size, epochs, minutes, batch } = args
+    const skipBroken = args['skip-broken']
+    const rate = args['learning-rate']
+    const flags = { data: folder, out, base, validate, 'skip-broken': skipBroken, size, epochs, minutes, batch }
+    const content = await trainingReport({
+      title: basename(resolve(args.data)),
+      data,
+      result,
+      measured,
+      quantization,
+      command: commandLine('train', { ...flags, 'learning-rate': rate, seed: args.seed, device: args.device, 'no-quantize': args.quantize === false }),
+    })
+    await writeAside(join(args.out, 'report.html'), reportPage(content))
+    const numbers = measured?.analysed.numbers
+    const report = {
       classes: data.classes,
       pictures: data.training.length,
       dataset: data.digest,
       steps: result.steps,
       seconds: result.seconds,
       device: result.device,
-    }
-    if (data.heldOut.length > 0) {
-      const { pictures, milliseconds } = await measureModel(result.model, {
-        samples: data.heldOut,
-        classes: data.heldOutClasses,
-        signal: stopping.signal,
-        onPicture: (done) => display.counting('measures on held-out pictures', done, data.heldOut.length),
-      })
-      const numbers = evaluateCoco(pictures, [...data.heldOutClasses.keys()])
-      Object.assign(report, { validation: numbers, milliseconds })
-      display.log(
-        `on ${pictures.length} held-out pictures: AP ${numbers.AP.toFixed(3)}  AP50 ${numbers.AP50.toFixed(3)}; ${milliseconds.toFixed(1)} ms a picture`,
-      )
-    }
-    if (data.heldOut.length > 0 && args.quantize) {
-      const quantization = await quantized(result.model, {
-        data,
-        path: join(args.out, 'int8.onnx'),
-        display,
-        signal: stopping.signal,
-      })
-      Object.assign(report, { quantization })
+      ...(measured && {
+        validation: numbers,
+        milliseconds: measured.milliseconds,
+        perClass: measured.analysed.perClass,
+        analysis: measured.analysed.analysis,
+      }),
+      ...(quantization && { quantization }),
     }
     await writeAside(join(args.out, 'report.json'), JSON.stringify(report, null, 2))
+    if (measured && numbers)
+      display.log(
+        `on ${data.heldOut.length} held-out pictures: AP ${numbers.AP.toFixed(3)}  AP50 ${numbers.AP50.toFixed(3)}; ${measured.milliseconds.toFixed(1)} ms a picture`,
+      )
+    display.log(`${join(args.out, 'report.html')}: curves, errors, worst pictures; open it in a browser`)
   },
 })
 

@@ -1,13 +1,13 @@
 /** Pictures with the most wrong with them at the scores that would be deployed. */
 import { iou } from '../../protocol/boxes.ts'
 import type { EvaluatedPicture } from './coco.ts'
-import type { Prediction } from './matching.ts'
+import type { Prediction, Truth } from './matching.ts'
 
 export interface WorstPicture {
   /** Place in the list that was given. */
   readonly index: number
-  readonly missed: number
-  readonly spurious: number
+  readonly missed: readonly Truth[]
+  readonly spurious: readonly Prediction[]
   /** What counted: detections at or above their class's threshold. */
   readonly predictions: readonly Prediction[]
 }
@@ -21,15 +21,17 @@ export function worstPictures(
     .map(({ truths, predictions }, index) => {
       const counted = predictions.filter(({ label, score }) => score >= thresholds[label]!)
       const free = new Set(counted)
-      let missed = 0
+      const missed: Truth[] = []
       for (const truth of truths) {
         const hit = [...free].find((each) => each.label === truth.label && iou(each.box, truth.box) >= 0.5)
         if (hit) free.delete(hit)
-        else if (!truth.ignore) missed++
+        else if (!truth.ignore) missed.push(truth)
       }
-      return { index, missed, spurious: free.size, predictions: counted }
+      return { index, missed, spurious: [...free], predictions: counted }
     })
-    .filter(({ missed, spurious }) => missed + spurious > 0)
-    .sort((a, b) => b.missed + b.spurious - (a.missed + a.spurious))
+    .filter((picture) => wrongs(picture) > 0)
+    .sort((a, b) => wrongs(b) - wrongs(a))
     .slice(0, most)
 }
+
+const wrongs = ({ missed, spurious }: Pick<WorstPicture, 'missed' | 'spurious'>): number => missed.length + spurious.length

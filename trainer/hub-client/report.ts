@@ -62,8 +62,8 @@ function worstOf(
 ): Evaluation['worst'] {
   return worstPictures(pictures, { thresholds, most: worstFrames }).map(({ index, missed, spurious, predictions }) => ({
     image: records[index]!.image,
-    missed,
-    spurious,
+    missed: missed.length,
+    spurious: spurious.length,
     detections: predictions.map(({ box, label, score }) => ({
       box: [...box] as [number, number, number, number],
       label: classes[label]!,

@@ -4,6 +4,7 @@ import * as samples from './0001-samples.ts'
 import * as loop from './0002-loop.ts'
 import * as scale from './0003-scale.ts'
 import * as trainingFiles from './0004-training-files.ts'
+import * as reportPage from './0005-report-page.ts'
 
 interface Migration {
   up(knex: Knex): Promise<void>
@@ -15,6 +16,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0002-loop': loop,
   '0003-scale': scale,
   '0004-training-files': trainingFiles,
+  '0005-report-page': reportPage,
 }
 
 export const migrationSource: Knex.MigrationSource<string> = {
