@@ -130,7 +130,13 @@ everything learnt so far; the same command goes on from there.`,
       result,
       measured,
       quantization,
-      command: commandLine('train', { ...flags, 'learning-rate': rate, seed: args.seed, device: args.device, 'no-quantize': args.quantize === false }),
+      command: commandLine('train', {
+        ...flags,
+        'learning-rate': rate,
+        seed: args.seed,
+        device: args.device,
+        'no-quantize': args.quantize === false,
+      }),
     })
     await writeAside(join(args.out, 'report.html'), reportPage(content))
     const numbers = measured?.analysed.numbers

@@ -2,16 +2,16 @@
 import { createHash } from 'node:crypto'
 import type { DatasetRecord, Evaluation } from '../../protocol/http/training.ts'
 import type { LabelledSample } from '../data/sample.ts'
-import type { EvaluatedPicture } from '../evaluation/coco.ts'
-import { difference, intervals, perClass, type Scored, score } from '../evaluation/compare.ts'
+import { type Analysed, analyse } from '../evaluation/analysis.ts'
+import { difference, type Scored } from '../evaluation/compare.ts'
 import { measureModel } from '../evaluation/measure.ts'
-import { worstPictures } from '../evaluation/worst.ts'
 
 const worstFrames = 12
 
 export interface Judged {
   readonly evaluation: Evaluation
   readonly scored: Scored
+  readonly analysed: Analysed
 }
 
 export async function judge(
@@ -31,21 +31,16 @@ export async function judge(
   },
 ): Promise<Judged> {
   const { pictures, milliseconds } = await measureModel(model, { samples, classes, signal, onPicture })
-  const scored = score(pictures, classes.length)
-  const byClass = perClass(scored, classes)
+  const analysed = analyse(pictures, { classes, most: worstFrames })
   return {
-    scored,
+    scored: analysed.scored,
+    analysed,
     evaluation: {
       model: createHash('sha256').update(model).digest('hex'),
       images: pictures.length,
-      ...intervals(scored),
-      perClass: byClass,
-      worst: worstOf(
-        pictures,
-        records,
-        classes,
-        byClass.map(({ threshold }) => threshold),
-      ),
+      ...analysed.intervals,
+      perClass: analysed.perClass,
+      worst: worstOf(analysed, records, classes),
       millisecondsPerImage: milliseconds,
     },
   }
@@ -54,13 +49,8 @@ export async function judge(
 export const compare = (challenger: Judged, champion: Judged) => difference(challenger.scored, champion.scored)
 
 /** Frames with the most missed and made-up objects at the proposed thresholds. */
-function worstOf(
-  pictures: readonly EvaluatedPicture[],
-  records: readonly DatasetRecord[],
-  classes: readonly string[],
-  thresholds: readonly number[],
-): Evaluation['worst'] {
-  return worstPictures(pictures, { thresholds, most: worstFrames }).map(({ index, missed, spurious, predictions }) => ({
+function worstOf({ worst }: Analysed, records: readonly DatasetRecord[], classes: readonly string[]): Evaluation['worst'] {
+  return worst.map(({ index, missed, spurious, predictions }) => ({
     image: records[index]!.image,
     missed: missed.length,
     spurious: spurious.length,

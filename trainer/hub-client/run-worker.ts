@@ -25,6 +25,7 @@ import { judgeQuantization } from '../quantization/judge.ts'
 import { quantize } from '../quantization/quantize.ts'
 import type { HubApi } from './hub-api.ts'
 import { compare, judge } from './report.ts'
+import { runPage } from './report-page.ts'
 import { RunFiles } from './run-files.ts'
 import { makeSelfTest } from './self-test.ts'
 
@@ -47,6 +48,8 @@ export class RunWorker {
   readonly #stop = new AbortController()
   #progress: RunProgress = { phase: 'fetching', step: 0, steps: 0, etaSeconds: null, imagesPerSecond: null }
   #points: MetricPoint[] = []
+  /** All of them, for the report. */
+  readonly #curves: MetricPoint[] = []
   #lines: LogLine[] = []
   #lastAnswer = Date.now()
 
@@ -171,6 +174,7 @@ export class RunWorker {
       challenger: challenger.evaluation,
       champion: champion?.evaluation ?? null,
       difference: champion ? compare(challenger, champion) : null,
+      analysis: challenger.analysed.analysis,
       trainMinutes: result.seconds / 60,
       steps: result.steps,
       device: `${this.#machine}: ${result.device}`,
@@ -189,6 +193,7 @@ export class RunWorker {
     const selfTest = await makeSelfTest(challenger.model, heldOut.samples.length > 0 ? heldOut.samples : training.samples)
     const model = await this.#send('PUT', 'model', challenger.model, FileReference)
     const trainingFile = challenger === float ? null : await this.#send('PUT', 'training-file', float.model, FileReference)
+    await this.#uploadPage({ run, report, challenger, result, training, heldOut, curves: this.#curves })
     const test = selfTest && (await this.#send('PUT', 'self-test', selfTest, FileReference))
     await this.#heartbeat()
     const { width, height, specification } = result
@@ -237,6 +242,16 @@ export class RunWorker {
     }
   }
 
+  /** A run is not lost for the want of its page. */
+  async #uploadPage(parts: Parameters<typeof runPage>[0]): Promise<void> {
+    try {
+      await this.#send('PUT', 'report', new TextEncoder().encode(await runPage(parts)), FileReference)
+    } catch (error) {
+      if (error instanceof MuninnError && error.code === 'LEASE_LOST') throw error
+      this.#say(`there is no report page: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+
   /** This trainer's own last checkpoint, or the hub's when that is newer (another trainer had the run). */
   async #lastCheckpoint(path: string): Promise<Uint8Array | null> {
     if (existsSync(path)) return await readFile(path)
@@ -269,11 +284,13 @@ export class RunWorker {
   }
 
   #point(step: number, values: Record<string, number>): void {
-    this.#points.push({
+    const point = {
       step,
       at: Date.now(),
       values: Object.fromEntries(Object.entries(values).filter(([, value]) => Number.isFinite(value))),
-    })
+    }
+    this.#points.push(point)
+    this.#curves.push(point)
   }
 
   /** What the hub has not taken is kept for the next time; a hub that is away for longer than the lease has given the run away. */

@@ -18,7 +18,7 @@ import {
   Text,
 } from '@mantine/core'
 import { modals } from '@mantine/modals'
-import { IconScale, IconX } from '@tabler/icons-react'
+import { IconReport, IconScale, IconX } from '@tabler/icons-react'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -28,6 +28,7 @@ import { short, useFormat } from '../format.ts'
 import { BoxedImage } from '../parts/boxed-image.tsx'
 import { PageHead } from '../parts/page-head.tsx'
 import { QuantizationCard } from '../parts/quantization.tsx'
+import { RunAnalysis } from '../parts/run-analysis.tsx'
 import { RunProgress, runColors } from './training.tsx'
 
 type Evaluation = NonNullable<Run['report']>['challenger']
@@ -54,7 +55,7 @@ export default function RunPage() {
   })
   const format = useFormat()
   if (!run.data) return <Skeleton h={400} />
-  const { state, dataset, gate, report, base, trainer, error, settings } = run.data
+  const { state, dataset, gate, report, base, trainer, error, settings, page } = run.data
   const points = metrics.data?.points ?? []
   const curve = (...names: string[]) =>
     points.filter(({ values }) => names.some((name) => name in values)).map(({ step, values }) => ({ step, ...values }))
@@ -75,6 +76,18 @@ export default function RunPage() {
         <Badge color={runColors[state]} size="lg" variant="light">
           {t(state)}
         </Badge>
+        {page && (
+          <Button
+            component="a"
+            href={`/api/runs/${id}/report.html`}
+            target="_blank"
+            rel="noreferrer"
+            variant="light"
+            leftSection={<IconReport size={16} />}
+          >
+            {t('Full report')}
+          </Button>
+        )}
         {(live || state === 'queued') && (
           <Button color="red" variant="light" leftSection={<IconX size={16} />} onClick={confirmCancel}>
             {t('Cancel')}
@@ -174,7 +187,7 @@ export default function RunPage() {
 }
 
 function Report({
-  report: { challenger, champion, difference, trainMinutes, steps, device },
+  report: { challenger, champion, difference, analysis, trainMinutes, steps, device },
 }: {
   report: NonNullable<Run['report']>
 }) {
@@ -225,6 +238,7 @@ function Report({
         </Table>
       </Card>
       <PerClass challenger={challenger} champion={champion} />
+      {analysis && <RunAnalysis analysis={analysis} labels={challenger.perClass.map(({ label }) => label)} />}
       <Worst challenger={challenger} />
     </>
   )

@@ -1,0 +1,69 @@
+/** The report of a hub's run as a page: the same as for a training without a hub, with the champion beside it. */
+import type { DatasetRecord, Run, RunReport } from '../../protocol/http/training.ts'
+import type { LabelledSample } from '../data/sample.ts'
+import type { TrainResult } from '../loop/train.ts'
+import type { CurvePoint } from '../loop/train-folder.ts'
+import { quoted } from '../report/command.ts'
+import { countData } from '../report/counts.ts'
+import { machineFacts } from '../report/machine.ts'
+import { reportPage } from '../report/page.ts'
+import { showWorst } from '../report/pictures.ts'
+import type { Judged } from './report.ts'
+
+interface Split {
+  readonly records: readonly DatasetRecord[]
+  readonly samples: readonly LabelledSample[]
+}
+
+export async function runPage({
+  run,
+  report,
+  challenger,
+  result,
+  training,
+  heldOut,
+  curves,
+}: {
+  run: Run
+  report: RunReport
+  challenger: Judged & { readonly model: Uint8Array }
+  result: TrainResult
+  training: Split
+  heldOut: Split
+  curves: readonly CurvePoint[]
+}): Promise<string> {
+  const { classes, digest } = run.dataset
+  const { evaluation, analysed } = challenger
+  const names = heldOut.records.map(({ camera, capturedAt }) => `${camera} ${new Date(capturedAt).toISOString().slice(0, 19)}Z`)
+  // What a person with a token of the role manager sends to have the same run again.
+  const wanted = { dataset: run.dataset.id, base: run.base, settings: run.settings }
+  return reportPage({
+    title: `Run ${run.id}`,
+    at: Date.now(),
+    model: {
+      sha256: evaluation.model,
+      bytes: challenger.model.length,
+      width: result.width,
+      height: result.height,
+      architecture: result.specification.architecture,
+      milliseconds: evaluation.images > 0 ? evaluation.millisecondsPerImage : null,
+    },
+    curves,
+    training: { steps: result.steps, seconds: result.seconds },
+    analysed:
+      evaluation.images > 0
+        ? { ...analysed, worst: await showWorst(analysed.worst, { samples: heldOut.samples, names, classes }) }
+        : null,
+    champion: report.champion,
+    difference: report.difference,
+    quantization: report.quantization ?? null,
+    data: countData({ digest, classes, training: training.samples, heldOut: heldOut.samples, notes: [] }),
+    command: `curl -X POST "$HUB/api/runs" -H "authorization: Bearer $TOKEN" -H "content-type: application/json" -d ${quoted(JSON.stringify(wanted))}`,
+    settings: [
+      ['dataset version', String(run.dataset.id)],
+      ['trained on', report.device],
+      ...Object.entries(run.settings).map(([name, value]) => [name, String(value ?? 'chosen')] as const),
+    ],
+    machine: await machineFacts(),
+  })
+}
