@@ -1,0 +1,84 @@
+/** What exporters leave open is settled: sizes, shapes that are computed in the run, initialisers listed as inputs. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { adopt } from '../../trainer/adapters/adopt-file.ts'
+import { settle } from '../../trainer/adapters/settle.ts'
+import { adapters } from '../../trainer/adapters/table.ts'
+import { deployed } from '../../trainer/detector/deploy.ts'
+import { type Graph, intTensor } from '../../trainer/onnx/graph.ts'
+import { readOnnx } from '../../trainer/onnx/read.ts'
+import { writeOnnx } from '../../trainer/onnx/write.ts'
+import { yoloxNet } from '../support/foreign-detectors.ts'
+
+const classes = ['a', 'b']
+const plain = yoloxNet({ classes: 2, width: 96, height: 64, loud: true })
+
+/** The same network with open sizes, its reshapes computed from the batch, and its weights listed as inputs. */
+function open(): Graph {
+  const initializers = new Map(plain.initializers)
+  initializers.set('zero', intTensor([1], [0]))
+  initializers.set('rest', intTensor([2], [7, -1]))
+  const nodes = plain.nodes.flatMap((node) => {
+    if (node.op !== 'Reshape') return [node]
+    const [shape, batch, target] = ['shape', 'batch', 'target'].map((part) => `${node.name}/${part}`) as [string, string, string]
+    const made = (op: string, inputs: string[], output: string, attributes = {}) => ({
+      op,
+      domain: '',
+      name: output,
+      inputs,
+      outputs: [output],
+      attributes,
+    })
+    return [
+      made('Shape', [node.inputs[0]!], shape),
+      made('Gather', [shape, 'zero'], batch, { axis: 0 }),
+      made('Concat', [batch, 'rest'], target, { axis: 0 }),
+      { ...node, inputs: [node.inputs[0]!, target] },
+    ]
+  })
+  const weights = [...initializers].map(([name, { type, shape }]) => ({ name, type, shape }))
+  const inputs = [{ ...plain.inputs[0]!, shape: ['batch', 3, 'height', 'width'] }, ...weights]
+  return readOnnx(writeOnnx({ ...plain, nodes, inputs, initializers }))
+}
+
+describe('an export with open sizes', () => {
+  it('becomes the same deployed file as one without', async () => {
+    const size = { width: 96, height: 64 }
+    const of = async (graph: Graph) => {
+      const { core, specification } = await adopt(graph, adapters.yolox!, { classes, size })
+      return deployed(core, specification, size)
+    }
+    const [wanted, ours] = [await of(plain), await of(open())]
+    assert.deepEqual(ours.inputs, wanted.inputs)
+    assert.deepEqual(
+      ours.nodes.map(({ op }) => op),
+      wanted.nodes.map(({ op }) => op),
+    )
+  })
+
+  it('has every shape known, and no node left that computes one', async () => {
+    const { graph } = await settle(open(), { width: 96, height: 64 })
+    assert.deepEqual(graph.outputs[0]!.shape, [1, 126, 7])
+    assert.deepEqual(
+      graph.nodes.filter(({ op }) => op === 'Shape' || op === 'Gather'),
+      [],
+    )
+  })
+
+  it('says which node has a shape that is known only in the run', async () => {
+    const graph = open()
+    const bad = {
+      op: 'Reshape',
+      domain: '',
+      name: 'late',
+      inputs: ['output', 'late/shape'],
+      outputs: ['late/out'],
+      attributes: {},
+    }
+    const nonZero = { op: 'NonZero', domain: '', name: 'nz', inputs: ['output'], outputs: ['late/shape'], attributes: {} }
+    await assert.rejects(settle({ ...graph, nodes: [...graph.nodes, nonZero, bad] }, { width: 96, height: 64 }), {
+      code: 'BAD_MODEL',
+      message: /late \(Reshape\)/,
+    })
+  })
+})
