@@ -11,6 +11,12 @@ export const thumbnailSide = 16
  */
 export const sameMoment = 12
 
+/**
+ * No cell of the two may differ by more than this. A person who walks through a dark street changes a few cells clearly and the mean
+ * hardly at all: by the mean alone a fixed camera's night was one cluster, and one audit sample held all of it out of training.
+ */
+export const sameEverywhere = 6
+
 /** Of each camera and day, a new sample is compared with this many of the latest: the cost per sample stays the same for ever. */
 export const comparedWith = 256
 
@@ -58,7 +64,11 @@ function meanSquaredDifference(a: Uint8Array, b: Uint8Array, enough: number): nu
   if (a.length !== b.length || a.length === 0) return Number.POSITIVE_INFINITY
   const limit = enough * a.length
   let sum = 0
-  for (let i = 0; i < a.length && sum < limit; i++) sum += (a[i]! - b[i]!) ** 2
+  for (let i = 0; i < a.length && sum < limit; i++) {
+    const difference = Math.abs(a[i]! - b[i]!)
+    if (difference > sameEverywhere) return Number.POSITIVE_INFINITY
+    sum += difference ** 2
+  }
   return sum / a.length
 }
 

@@ -1,10 +1,12 @@
 /** What the hub needs of a broker, over each kind of it: the embedded one and Mosquitto. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { encode } from 'cborg'
 import { Type } from 'typebox'
 import { Device, Enrolment } from '../../protocol/http/fleet.ts'
 import { SamplePage } from '../../protocol/http/labelling.ts'
 import { ModelVersion } from '../../protocol/http/training.ts'
+import { upTopic } from '../../protocol/topics.ts'
 import { deployedModel } from '../support/deployed-model.ts'
 import { DevicePlayer } from '../support/device-player.ts'
 import { startTestHub, type TestHub } from '../support/hub.ts'
@@ -79,6 +81,36 @@ for (const { name, skip, config } of brokers) {
     })
   })
 }
+
+describe('over Mosquitto that is killed', { skip: noMosquitto, timeout: 120_000 }, () => {
+  it('what it had retained is published again, and what it does not know is refused', async (t) => {
+    const mosquitto = await startMosquitto(t)
+    const test = await startTestHub(t, { broker: mosquitto.url })
+    const enrolment = await test.ask(Enrolment, 'POST', '/api/devices', { id: 'gate-1' })
+    const file = Buffer.concat([deployedModel(), largeField()])
+    await importModel(test, file)
+    assert.equal((await test.request('GET', '/readyz')).status, 200)
+    await mosquitto.kill()
+    await until(test, async () => (await test.request('GET', '/readyz')).status === 503)
+    await mosquitto.restart()
+    await until(test, async () => (await test.request('GET', '/readyz')).status === 200)
+    const player = await DevicePlayer.connect(enrolment)
+    t.after(() => player.stop())
+    assert.equal(sha256((await player.fetch(await player.wish(({ model }) => model !== null))).file), sha256(file))
+
+    // Mosquitto without an ACL lets anyone say anything; the hub takes it from its own devices only.
+    const stranger = await makeSample(1)
+    await player.send(upTopic('nobody', 'sample'), encode(stranger))
+    await player.send(upTopic('gate-1', 'sample'), Buffer.alloc(100 * 1024 * 1024))
+    const sample = await makeSample(2)
+    await player.sendSample(sample)
+    assert.equal(await player.answerTo(sample.id), true)
+    assert.equal((await test.ask(SamplePage, 'GET', '/api/samples')).total, 1)
+    const metrics = String((await test.request('GET', '/metrics')).body)
+    assert.match(metrics, /muninn_refused_messages_total\{kind="sample",code="NO_TOPIC_RIGHT"\} 1/)
+    assert.match(metrics, /muninn_refused_messages_total\{kind="sample",code="TOO_LARGE"\} 1/)
+  })
+})
 
 /** Makes the file longer than one piece: an ONNX field that nobody reads (ModelProto.doc_string, 6). */
 function largeField(): Uint8Array {

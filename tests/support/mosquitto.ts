@@ -14,7 +14,7 @@ export interface Mosquitto {
   readonly url: string
   /** Ends it without a word, as a power cut would. */
   kill(): Promise<void>
-  /** On the same port again. */
+  /** On the same port again, with what its last snapshot had: after a kill nothing that came since (mosquitto.conf, autosave_interval). */
   restart(): Promise<void>
 }
 

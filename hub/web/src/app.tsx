@@ -3,6 +3,7 @@ import {
   ActionIcon,
   AppShell,
   Badge,
+  Burger,
   Button,
   Center,
   Group,
@@ -15,6 +16,7 @@ import {
   useComputedColorScheme,
   useMantineColorScheme,
 } from '@mantine/core'
+import { useDisclosure } from '@mantine/hooks'
 import {
   IconBrain,
   IconChartLine,
@@ -30,12 +32,13 @@ import {
   IconUser,
 } from '@tabler/icons-react'
 import { useQueryClient } from '@tanstack/react-query'
-import { lazy, type ReactNode, Suspense } from 'react'
+import { lazy, type ReactNode, Suspense, useEffect } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Link, Navigate, Route, Routes, useLocation } from 'react-router'
 import { ApiError, call, type Session, useApi } from './api.ts'
 import { useLive } from './live.ts'
 import { SignIn } from './pages/sign-in.tsx'
+import { Empty } from './parts/page-head.tsx'
 
 const Overview = lazy(() => import('./pages/overview.tsx'))
 const LabelPage = lazy(() => import('./label/label-page.tsx'))
@@ -70,10 +73,24 @@ function Signed({ session }: { session: Session }) {
   const counts = useApi('/api/tasks/counts')
   useLive()
   const wide = pathname.startsWith('/label')
+  const [opened, { toggle, close }] = useDisclosure()
+  // biome-ignore lint/correctness/useExhaustiveDependencies: whoever has gone somewhere wants to see it
+  useEffect(close, [pathname])
   return (
-    <AppShell navbar={{ width: 208, breakpoint: 'xs' }} padding={wide ? 0 : 'lg'}>
+    <AppShell
+      header={{ height: { base: 48, sm: 0 } }}
+      navbar={{ width: 208, breakpoint: 'sm', collapsed: { mobile: !opened } }}
+      padding={wide ? 0 : { base: 'sm', sm: 'lg' }}
+    >
+      <AppShell.Header hiddenFrom="sm">
+        <Group h="100%" px="sm" gap="xs">
+          <Burger opened={opened} onClick={toggle} size="sm" aria-label={t('Menu')} />
+          <img src="/raven.svg" width={24} height={24} alt="" />
+          <Text fw={700}>Muninn</Text>
+        </Group>
+      </AppShell.Header>
       <AppShell.Navbar p="sm">
-        <Group gap="xs" px="xs" pb="md" pt={4}>
+        <Group gap="xs" px="xs" pb="md" pt={4} visibleFrom="sm">
           <img src="/raven.svg" width={30} height={30} alt="" />
           <Text fw={700} size="lg">
             Muninn
@@ -111,7 +128,7 @@ function Signed({ session }: { session: Session }) {
         <Suspense fallback={<Waiting />}>
           <Routes>
             <Route path="/" element={<Overview />} />
-            <Route path="/label" element={<LabelPage />} />
+            <Route path="/label" element={session.user.role === 'viewer' ? <LookOnly /> : <LabelPage />} />
             <Route path="/data" element={<Data />} />
             <Route path="/training" element={<Training />} />
             <Route path="/training/:id" element={<RunPage />} />
@@ -178,6 +195,17 @@ function LightSwitch() {
         {scheme === 'dark' ? <IconSun size={18} /> : <IconMoon size={18} />}
       </ActionIcon>
     </Tooltip>
+  )
+}
+
+function LookOnly() {
+  const { t } = useTranslation()
+  return (
+    <Center h="60vh" p="md">
+      <Empty title={t('Your account may look, not label')}>
+        {t('An admin can give you the role operator under Settings, Users.')}
+      </Empty>
+    </Center>
   )
 }
 

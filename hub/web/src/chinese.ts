@@ -158,6 +158,9 @@ export const chinese: Readonly<Record<string, string>> = {
   'One starts by itself when enough frames are labelled (Settings says how many), or by the button above.':
     '标注足够时（数量见“设置”）会自动开始，也可按上面的按钮。',
   Overview: '总览',
+  Menu: '菜单',
+  'Your account may look, not label': '您的账号只能查看，不能标注',
+  'An admin can give you the role operator under Settings, Users.': '管理员可在“设置 > 用户”中把您的角色改为操作员。',
   Part: '用途',
   Password: '密码',
   Pause: '暂停',

@@ -235,7 +235,8 @@ export function LabelCanvas({ store, undo, sample, width, height, colorOf, label
   const up = () => {
     const now = gesture.current
     gesture.current = null
-    if (now?.kind === 'draw' && draft && isBigEnough(draft)) store.add(draft, label)
+    // A box without a class is nothing the hub could take.
+    if (now?.kind === 'draw' && draft && isBigEnough(draft) && label !== '') store.add(draft, label)
     if (now?.kind === 'edit') undo.end()
     setDraft(null)
   }

@@ -20,6 +20,7 @@ import {
   Tooltip,
   UnstyledButton,
 } from '@mantine/core'
+import { useMediaQuery } from '@mantine/hooks'
 import {
   IconArrowBackUp,
   IconArrowForwardUp,
@@ -86,6 +87,7 @@ export default function LabelPage() {
   const state = useSyncExternalStore(store.subscribe, store.snapshot)
   const previous = useRef<typeof state.boxes>([])
   const shownAt = useRef(Date.now())
+  const narrow = useMediaQuery('(max-width: 48em)')
   const task = tasks[0]
   const classes = useMemo(() => settings.data?.classes ?? [], [settings.data])
   const current = label ?? classes[0]?.name ?? ''
@@ -249,7 +251,15 @@ export default function LabelPage() {
   const progress = counts.data
   const toNext = progress ? Math.min(100, (progress.sinceSnapshot / Math.max(1, progress.needed)) * 100) : 0
   return (
-    <Box style={{ display: 'grid', gridTemplateColumns: 'minmax(0, 1fr) 264px', height: '100vh' }}>
+    <Box
+      style={{
+        display: 'grid',
+        ...(narrow
+          ? { gridTemplateRows: 'minmax(0, 1fr) minmax(0, 44%)' }
+          : { gridTemplateColumns: 'minmax(0, 1fr) 264px', gridTemplateRows: 'minmax(0, 1fr)' }),
+        height: 'calc(100dvh - var(--app-shell-header-height, 0px))',
+      }}
+    >
       <Box pos="relative">
         {task ? (
           <LabelCanvas
@@ -282,7 +292,15 @@ export default function LabelPage() {
           </Center>
         )}
       </Box>
-      <Stack gap="sm" p="sm" style={{ borderLeft: '1px solid var(--mantine-color-default-border)', minHeight: 0 }}>
+      <Stack
+        gap="sm"
+        p="sm"
+        style={{
+          [narrow ? 'borderTop' : 'borderLeft']: '1px solid var(--mantine-color-default-border)',
+          minHeight: 0,
+          overflowY: narrow ? 'auto' : undefined,
+        }}
+      >
         <Group grow gap="xs">
           <Tooltip label={t('Accept: all boxes are right')} openDelay={500}>
             <Button
@@ -346,7 +364,7 @@ export default function LabelPage() {
           />
         </Group>
         <Divider label={t('Classes')} labelPosition="left" />
-        <ScrollArea.Autosize mah="32vh">
+        <ScrollArea.Autosize mah="32vh" style={{ flex: 'none' }}>
           <Stack gap={2}>
             {classes.map(({ name, color }, i) => (
               <UnstyledButton
@@ -373,7 +391,7 @@ export default function LabelPage() {
           </Stack>
         </ScrollArea.Autosize>
         <Divider label={`${t('Boxes')} (${task ? state.boxes.length : 0})`} labelPosition="left" />
-        <ScrollArea style={{ flex: 1, minHeight: 0 }}>
+        <ScrollArea style={narrow ? { flex: 'none' } : { flex: 1, minHeight: 0 }}>
           <Stack gap={1}>
             {task &&
               state.boxes.map(({ id, label: name, score, source }) => (

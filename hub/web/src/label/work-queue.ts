@@ -10,7 +10,7 @@ export interface Answer {
   readonly annotations: readonly {
     readonly box: readonly [number, number, number, number]
     readonly label: string
-    readonly source: string
+    readonly source: Draft['boxes'][number]['source']
   }[]
   readonly milliseconds: number
 }
@@ -97,6 +97,9 @@ export class WorkQueue {
           error instanceof ApiError && error.status >= 400 && error.status < 500 && error.status !== 401 && error.status !== 429
         if (!refused) return
         this.#onError(error)
+        // The picture comes back with its lease: what was drawn on it is still there to be put right.
+        if (error.code === 'INVALID_INPUT' && body.verdict === 'accepted')
+          this.keepDraft(task, { version: body.version, boxes: body.annotations.map((each) => ({ ...each, score: null })) })
       }
       localStorage.setItem(answersKey, JSON.stringify(this.unsent.filter((each) => each.task !== task)))
     }

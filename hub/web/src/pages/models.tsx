@@ -102,7 +102,7 @@ export default function Models() {
                         </Text>
                       </Table.Td>
                       <Table.Td>
-                        <Badge color={roleColors[role]} variant="light">
+                        <Badge color={roleColors[role]} variant="light" miw="max-content">
                           {t(role)}
                         </Badge>
                       </Table.Td>
@@ -123,7 +123,7 @@ export default function Models() {
                       <Table.Td>
                         {gate ? (
                           <Tooltip multiline w={320} label={gate.reasons.join('\n')}>
-                            <Badge color={gate.passed ? 'teal' : 'orange'} variant="light">
+                            <Badge color={gate.passed ? 'teal' : 'orange'} variant="light" miw="max-content">
                               {gate.passed ? t('passed') : t('held back')}
                             </Badge>
                           </Tooltip>

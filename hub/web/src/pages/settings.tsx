@@ -104,7 +104,7 @@ function LoopSettings({ settings, disabled }: { settings: Settings; disabled: bo
                   {...form.getInputProps(`classes.${i}.name`)}
                 />
                 <ColorInput
-                  w={124}
+                  w={136}
                   format="hex"
                   swatches={palette}
                   aria-label={t('color')}

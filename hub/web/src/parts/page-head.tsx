@@ -4,8 +4,8 @@ import type { ReactNode } from 'react'
 
 export function PageHead({ title, about, children }: { title: string; about?: string; children?: ReactNode }) {
   return (
-    <Group justify="space-between" align="flex-start" mb="lg" wrap="nowrap">
-      <Stack gap={2}>
+    <Group justify="space-between" align="flex-start" mb="lg">
+      <Stack gap={2} style={{ flex: '1 1 240px' }}>
         <Title order={2}>{title}</Title>
         {about && (
           <Text c="dimmed" size="sm">
