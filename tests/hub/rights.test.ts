@@ -41,7 +41,7 @@ const rights: Readonly<Record<string, Who | readonly Who[]>> = {
   'POST /api/datasets': 'manager',
   'GET /api/datasets/{id}': ['viewer', 'trainer'],
   'GET /api/datasets/{id}/records': ['viewer', 'trainer'],
-  'GET /api/blobs/{sha256}': ['viewer', 'trainer'],
+  'GET /api/blobs/{sha256}': ['operator', 'trainer'],
   'GET /api/runs': 'viewer',
   'POST /api/runs': 'manager',
   'GET /api/runs/{id}': 'viewer',
