@@ -1,16 +1,17 @@
 /** One cell of the few-labels benchmark (a data set, a number of labels, a seed, a variant): trained, measured, and kept as a JSON line and a file of detections. */
-import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { appendFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { parse, parseJson } from '../../protocol/parse.ts'
+import type { LabelledSample } from '../../trainer/data/sample.ts'
 import type { EvaluatedPicture } from '../../trainer/evaluation/coco.ts'
 import { precisionOf, score } from '../../trainer/evaluation/compare.ts'
 import { measureModel } from '../../trainer/evaluation/measure.ts'
 import { writeAside } from '../../trainer/files/write-aside.ts'
-import { train } from '../../trainer/loop/train.ts'
+import { type TrainOptions, train } from '../../trainer/loop/train.ts'
 import { drawLabels, type FewLabelsSet } from './few-labels-data.ts'
+import { trainWithPyTorch } from './few-labels-python.ts'
 import type { Variant } from './few-labels-variants.ts'
 
 export const Cell = Type.Object({
@@ -22,9 +23,7 @@ export const Cell = Type.Object({
   setting: Type.String(),
   mAP50: Type.Number(),
   'mAP50-95': Type.Number(),
-  steps: Type.Integer(),
   seconds: Type.Number(),
-  model: Type.String(),
 })
 export type Cell = Static<typeof Cell>
 
@@ -58,6 +57,12 @@ export async function readPictures(out: string, key: Key): Promise<EvaluatedPict
   return parse(Pictures, JSON.parse(await readFile(path, 'utf8')), path)
 }
 
+async function trainHere(settings: TrainOptions, heldOut: readonly LabelledSample[]) {
+  const { model, seconds } = await train(settings)
+  const { pictures } = await measureModel(model, { samples: heldOut, classes: settings.classes })
+  return { pictures, seconds }
+}
+
 export async function runCell(options: {
   key: Key
   set: FewLabelsSet
@@ -66,18 +71,19 @@ export async function runCell(options: {
   size: number
   steps: number
   out: string
+  python: string
 }): Promise<Cell> {
-  const { key, set, variant, base, size, steps, out } = options
+  const { key, set, variant, base, size, steps, out, python } = options
   const { classes, pool, heldOut } = set
   const samples = drawLabels(pool, key.labels, key.seed)
-  const result = await train({ base, classes, samples, inputSize: size, steps, seed: key.seed, ...variant.options })
-  const { pictures } = await measureModel(result.model, { samples: heldOut, classes })
+  const settings = { base, classes, samples, inputSize: size, steps, seed: key.seed, ...variant.options }
+  const { pictures, seconds } = variant.python
+    ? await trainWithPyTorch(settings, { heldOut, python })
+    : await trainHere(settings, heldOut)
   const cell: Cell = {
     ...key,
     ...precisionOf(score(pictures, classes.length)),
-    steps: result.steps,
-    seconds: Math.round(result.seconds * 10) / 10,
-    model: createHash('sha256').update(result.model).digest('hex').slice(0, 12),
+    seconds: Math.round(seconds * 10) / 10,
   }
   await mkdir(join(out, 'cells'), { recursive: true })
   await writeAside(fileOf(out, key), JSON.stringify(pictures))

@@ -4,6 +4,8 @@ import type { TrainOptions } from '../../trainer/loop/train.ts'
 export interface Variant {
   readonly words: string
   readonly options: Pick<TrainOptions, 'recipe' | 'rate'>
+  /** Trained by few-labels-torch.py instead. */
+  readonly python?: true
 }
 
 export const variants: Readonly<Record<string, Variant>> = {
@@ -12,6 +14,7 @@ export const variants: Readonly<Record<string, Variant>> = {
     words: 'no augmentation at all',
     options: { recipe: { mosaic: 0, mixup: 0, copyPaste: 0, plain: 1 } },
   },
+  pytorch: { words: 'an ordinary PyTorch loop with the same recipe', options: {}, python: true },
   'no-mosaic': { words: 'no mosaic', options: { recipe: { mosaic: 0 } } },
   'more-mosaic': { words: 'mosaic for 4 of 5 pictures', options: { recipe: { mosaic: 0.8 } } },
   mixup: { words: 'half of the mosaics mixed with another picture', options: { recipe: { mixup: 0.5 } } },

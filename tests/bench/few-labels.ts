@@ -4,7 +4,7 @@
  * The table and the page are written at the end of each.
  *
  *   npm run bench:few-labels -- --datasets bccd,license-plate --labels 50,100,200 --seeds 1,2 --variants base,mixup [--base yolox|demo|none|file.onnx]
- *     [--size 320] [--steps 400] [--minutes 60] [--folder ../shared/data/datasets] [--out few-labels]
+ *     [--size 320] [--steps 400] [--minutes 60] [--folder ../shared/data/datasets] [--out few-labels] [--python python3]
  */
 import { mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -37,6 +37,8 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '100000' },
     folder: { type: 'string', default: sharedData('datasets') },
     out: { type: 'string', default: 'few-labels' },
+    /** With torch, onnx and opencv, for the variant `pytorch`. */
+    python: { type: 'string', default: 'python3' },
   },
 })
 const list = (text: string) => text.split(',').filter((each) => each !== '')
@@ -112,7 +114,7 @@ const missing = wanted.filter(({ key }) => !cells.some((cell) => sameCell(cell, 
 console.log(`${wanted.length} cells, ${missing.length} to run: ${setting}`)
 for (const [i, { set, key }] of missing.entries()) {
   if (late()) break
-  const cell = await runCell({ key, set, variant: variants[key.variant]!, base, size, steps, out })
+  const cell = await runCell({ key, set, variant: variants[key.variant]!, base, size, steps, out, python: values.python })
   cells = [...cells, cell]
   console.log(
     `${i + 1}/${missing.length}  ${key.dataset} ${key.labels} seed ${key.seed} ${key.variant}: mAP50 ${cell.mAP50.toFixed(3)}, mAP50-95 ${cell['mAP50-95'].toFixed(3)}, ${cell.seconds.toFixed(0)} s`,

@@ -132,6 +132,12 @@ function owned(core: Graph): string[] {
   return [...trainable(core), ...statistics.filter((name) => core.initializers.get(name)?.type === 'float32')]
 }
 
+/** The deployed file that a training with these options begins with: classes and size changed, nothing learnt. */
+export function startingModel(options: TrainOptions): Uint8Array {
+  const start = startFrom(options)
+  return writeOnnx(deployed(start.core, start.specification, start))
+}
+
 /** The deployed file with the averaged parameters of a state. @throws Error naming a tensor that is not finite: such a file never leaves */
 export function exportModel(start: Start, step: StepGraph, state: TrainerState): Uint8Array {
   const bad = firstNotFinite(state.average, step.parameters) ?? firstNotFinite(state.statistics, step.statistics)

@@ -1,0 +1,316 @@
+"""An ordinary PyTorch fine-tuning of a YOLOX-headed file by the trainer's own recipe, for comparison only.
+
+Reads a job (JSON) from standard input: the starting file as Muninn would begin with it, pictures with their boxes, size, steps, rate
+and seed. Writes the seconds that training took and the detections on the held-out pictures. Same start, losses, assignment (ATSS),
+optimiser, schedule, moving average and augmentation; another framework, random numbers and data loader.
+"""
+import json
+import math
+import sys
+import time
+
+import cv2
+import numpy as np
+import onnx
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from onnx import numpy_helper
+
+job = json.load(sys.stdin)
+size, steps, classes, batch = job["size"], job["steps"], job["classes"], job["batch"]
+torch.manual_seed(job["seed"])
+cv2.setNumThreads(0)  # its threads do not survive the fork of the loader
+
+
+class OnnxNet(nn.Module):
+    """Runs the nodes from `image` to the rows; filters and biases of convolutions are parameters."""
+
+    def __init__(self, path):
+        super().__init__()
+        graph = onnx.load(path).graph
+        meta = json.loads({p.key: p.value for p in onnx.load(path).metadata_props}["muninn"])
+        self.rows, self.strides = meta["rows"], meta["strides"]
+        makers = {o: n for n in graph.node for o in n.output}
+        wanted, todo = set(), [self.rows]
+        while todo:
+            node = makers.get(todo.pop())
+            if node is not None and id(node) not in wanted:
+                wanted.add(id(node))
+                todo.extend(node.input)
+        self.nodes = [n for n in graph.node if id(n) in wanted]
+        self.heads = {c[k] for c in meta["classifiers"] for k in ("weight", "bias")}
+        trained = {name for n in self.nodes if n.op_type == "Conv" for name in n.input[1:]}
+        self.constants, self.slots, self.weights = {}, {}, nn.ParameterList()
+        for tensor in graph.initializer:
+            value = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+            if tensor.name in trained:
+                self.slots[tensor.name] = len(self.weights)
+                last = torch.channels_last if value.dim() == 4 else torch.contiguous_format
+                self.weights.append(nn.Parameter(value.contiguous(memory_format=last)))
+            else:
+                self.constants[tensor.name] = value
+        self.attributes = [{a.name: onnx.helper.get_attribute_value(a) for a in n.attribute} for n in self.nodes]
+
+    def forward(self, image):
+        values = {"image": image}
+
+        def get(name):
+            if name in values:
+                return values[name]
+            return self.weights[self.slots[name]] if name in self.slots else self.constants[name]
+
+        for node, attribute in zip(self.nodes, self.attributes):
+            x = [get(name) for name in node.input if name]
+            values[node.output[0]] = self.run(node.op_type, x, attribute)
+        return values[self.rows]
+
+    def run(self, op, x, attribute):
+        if op == "Conv":
+            pads = attribute.get("pads", [0, 0, 0, 0])
+            return F.conv2d(
+                x[0], x[1], x[2], attribute.get("strides", [1, 1]), pads[:2], attribute.get("dilations", [1, 1]), attribute.get("group", 1)
+            )
+        if op == "Sigmoid":
+            return torch.sigmoid(x[0])
+        if op == "Mul":
+            return x[0] * x[1]
+        if op == "Add":
+            return x[0] + x[1]
+        if op == "Concat":
+            return torch.cat(x, attribute["axis"])
+        if op == "MaxPool":
+            return F.max_pool2d(x[0], attribute["kernel_shape"], attribute["strides"], attribute["pads"][:2])
+        if op == "Resize":
+            return F.interpolate(x[0], scale_factor=2, mode="nearest")
+        if op == "Reshape":
+            shape = [int(v) for v in x[1]]
+            return x[0].reshape([x[0].shape[0]] + shape[1:])
+        if op == "Transpose":
+            y = x[0].permute(attribute["perm"])
+            return y.contiguous(memory_format=torch.channels_last) if y.dim() == 4 else y
+        if op == "Cast":
+            return x[0].float()
+        if op == "Slice":
+            y = x[0]
+            jumps = x[4].tolist() if len(x) > 4 else [1] * len(x[1])
+            for start, end, axis, jump in zip(x[1].tolist(), x[2].tolist(), x[3].tolist(), jumps):
+                if jump < 0:
+                    y = torch.flip(y, [axis])
+                else:
+                    y = y[(slice(None),) * axis + (slice(start, end, jump),)]
+            return y
+        raise NotImplementedError(op)
+
+
+def cells_of(strides):
+    out = []
+    for stride in strides:
+        n = size // stride
+        y, x = np.mgrid[0:n, 0:n]
+        out.append(np.stack([(x.ravel() + 0.5) * stride, (y.ravel() + 0.5) * stride, np.full(n * n, stride)], 1))
+    return out
+
+
+def iou_np(a, b):
+    w = np.minimum(a[:, 2], b[2]) - np.maximum(a[:, 0], b[0])
+    h = np.minimum(a[:, 3], b[3]) - np.maximum(a[:, 1], b[1])
+    inter = np.clip(w, 0, None) * np.clip(h, 0, None)
+    area = (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return inter / (area - inter)
+
+
+def assign(boxes, levels):
+    """ATSS: nine nearest cells a grid, overlap above mean + deviation, centre inside; always at least one."""
+    cells, owner, first = np.concatenate(levels), {}, np.cumsum([0] + [len(level) for level in levels])
+    for truth, box in enumerate(boxes):
+        centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
+        near = np.concatenate(
+            [first[i] + np.argsort(((level[:, :2] - centre) ** 2).sum(1), kind="stable")[:9] for i, level in enumerate(levels)]
+        )
+        x, y, half = cells[near, 0], cells[near, 1], cells[near, 2] * 4
+        overlap = iou_np(np.stack([x - half, y - half, x + half, y + half], 1), box)
+        inside = np.minimum(np.minimum(x - box[0], y - box[1]), np.minimum(box[2] - x, box[3] - y)) > 0.01
+        good = np.flatnonzero((overlap >= overlap.mean() + overlap.std(ddof=1)) & inside)
+        if len(good) == 0:
+            good = np.array([overlap.argmax()])
+            overlap = overlap + 1e-6
+        for i in good:
+            if near[i] not in owner or owner[near[i]][1] < overlap[i]:
+                owner[near[i]] = (truth, overlap[i])
+    return [(cell, truth) for cell, (truth, _) in sorted(owner.items())]
+
+
+class Batches(torch.utils.data.Dataset):
+    """A step's pictures and targets: mosaic for half of them until the last fifth, one picture otherwise, some as they are."""
+
+    def __init__(self, levels):
+        self.levels, self.kept = levels, {}
+
+    def __len__(self):
+        return steps
+
+    def load(self, i):
+        if i not in self.kept:
+            sample = job["samples"][i]
+            image = cv2.cvtColor(cv2.imread(sample["path"]), cv2.COLOR_BGR2RGB)
+            scale = min(size * 1.5 / image.shape[1], size * 1.5 / image.shape[0], 1)
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+            boxes = np.array([label["box"] for label in sample["labels"]], np.float32).reshape(-1, 4) * scale
+            self.kept[i] = (image, boxes, np.array([label["label"] for label in sample["labels"]], np.int64))
+        return self.kept[i]
+
+    def draw(self, canvas, item, scale, x, y, mirrored, window):
+        image, boxes, labels = item
+        h, w = max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))
+        small = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
+        boxes = boxes * scale
+        if mirrored:
+            small = small[:, ::-1]
+            boxes = np.stack([w - boxes[:, 2], boxes[:, 1], w - boxes[:, 0], boxes[:, 3]], 1)
+        x0, y0, x1, y1 = max(window[0], x), max(window[1], y), min(window[2], x + w), min(window[3], y + h)
+        if x1 <= x0 or y1 <= y0:
+            return boxes[:0], labels[:0]
+        canvas[y0:y1, x0:x1] = small[y0 - y : y1 - y, x0 - x : x1 - x]
+        moved = boxes + np.array([x, y, x, y], np.float32)
+        seen = np.stack([moved[:, i].clip(window[i % 2], window[2 + i % 2]) for i in range(4)], 1)
+        area = lambda b: (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+        keep = (area(seen) >= 0.3 * area(moved)) & (area(seen) > 4)
+        return seen[keep], labels[keep]
+
+    def picture(self, random, first, mosaics):
+        canvas = np.full((size, size, 3), 114, np.uint8)
+        fit = lambda item: min(size / item[0].shape[1], size / item[0].shape[0])
+        chance = random.random()
+        if chance >= 0.85:
+            return canvas, *self.draw(canvas, first, fit(first), 0, 0, False, (0, 0, size, size))
+        if chance >= mosaics:
+            scale = fit(first) * random.uniform(0.6, 1.5)
+            x, y = (round((size - side * scale) * random.random()) for side in (first[0].shape[1], first[0].shape[0]))
+            boxes, labels = self.draw(canvas, first, scale, x, y, random.random() < 0.5, (0, 0, size, size))
+        else:
+            cx, cy = round(size * random.uniform(0.3, 0.7)), round(size * random.uniform(0.3, 0.7))
+            parts = []
+            for i, window in enumerate([(0, 0, cx, cy), (cx, 0, size, cy), (0, cy, cx, size), (cx, cy, size, size)]):
+                item = first if i == 0 else self.load(random.integers(len(job["samples"])))
+                scale = fit(item) * random.uniform(0.5, 1.2)
+                h, w = item[0].shape[0] * scale, item[0].shape[1] * scale
+                x = round(window[0] + (window[2] - window[0] - w) * random.random())
+                y = round(window[1] + (window[3] - window[1] - h) * random.random())
+                parts.append(self.draw(canvas, item, scale, x, y, random.random() < 0.5, window))
+            boxes, labels = (np.concatenate(each) for each in zip(*parts))
+        value = canvas.astype(np.float32)
+        luma = value @ np.array([0.299, 0.587, 0.114], np.float32)
+        saturation, contrast, bright = random.uniform(0.5, 1.5), random.uniform(0.7, 1.3), random.uniform(-30, 30)
+        value = (luma[..., None] + (value - luma[..., None]) * saturation) * random.uniform(0.92, 1.08, 3).astype(np.float32)
+        return np.clip((value - 128) * contrast + 128 + bright, 0, 255).astype(np.uint8), boxes, labels
+
+    def __getitem__(self, step):
+        random = np.random.default_rng([job["seed"], step])
+        n = len(job["samples"])
+        pictures, rows, target, centre, hot = [], [], [], [], []
+        cells = np.concatenate(self.levels)
+        for i in range(batch):
+            at = step * batch + i
+            order = np.random.default_rng([job["seed"], 999, at // n]).permutation(n)
+            image, boxes, labels = self.picture(random, self.load(order[at % n]), 0.5 if step < steps * 0.8 else 0)
+            pictures.append(image)
+            big = (boxes[:, 2] - boxes[:, 0] >= 2) & (boxes[:, 3] - boxes[:, 1] >= 2)
+            boxes, labels = boxes[big], labels[big]
+            for cell, truth in assign(boxes, self.levels):
+                rows.append(i * len(cells) + cell)
+                target.append(boxes[truth])
+                centre.append(cells[cell])
+                hot.append(labels[truth])
+        as_float = lambda some, n: torch.from_numpy(np.array(some, np.float32).reshape(-1, n))
+        return torch.from_numpy(np.stack(pictures)), torch.tensor(rows, dtype=torch.int64), as_float(target, 4), as_float(centre, 3), torch.tensor(hot, dtype=torch.int64)
+
+
+def decode(raw, centre):
+    xy = raw[..., :2] * centre[..., 2:] + centre[..., :2] - centre[..., 2:] / 2
+    half = raw[..., 2:4].clamp(-8, 8).exp() * centre[..., 2:] / 2
+    return torch.cat([xy - half, xy + half], -1)
+
+
+def loss_of(out, rows, target, centre, hot):
+    flat = out.reshape(-1, out.shape[-1])
+    chosen = flat[rows]
+    box = decode(chosen, centre)
+    wh = (torch.min(box[:, 2:], target[:, 2:]) - torch.max(box[:, :2], target[:, :2])).clamp(min=0)
+    inter = wh[:, 0] * wh[:, 1]
+    area = lambda b: (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+    iou = inter / (area(box) + area(target) - inter + 1e-6)
+    wanted = torch.zeros_like(flat[:, 4])
+    wanted[rows] = 1
+    quality = F.one_hot(hot, classes) * iou.detach().clamp(min=0)[:, None]
+    terms = (
+        5 * (1 - iou**2).sum()
+        + F.binary_cross_entropy_with_logits(flat[:, 4], wanted, reduction="sum")
+        + F.binary_cross_entropy_with_logits(chosen[:, 5:], quality, reduction="sum")
+    )
+    return terms / max(1, len(rows))
+
+
+net = OnnxNet(job["model"])
+levels = cells_of(net.strides)
+names = {slot: name for name, slot in net.slots.items()}
+groups = [
+    {
+        "params": [p],
+        "scale": 1 if names[i] in net.heads else 0.6,
+        "weight_decay": 0.02 if p.dim() > 1 else 0,
+    }
+    for i, p in enumerate(net.weights)
+]
+optimizer = torch.optim.AdamW(groups, lr=job["rate"])
+average = [p.detach().clone() for p in net.weights]
+warm = min(100, math.ceil(steps * 0.05))
+loader = torch.utils.data.DataLoader(Batches(levels), batch_size=None, num_workers=1, prefetch_factor=4)
+begun = time.perf_counter()
+for step, (images, *targets) in enumerate(loader):
+    share = (step - warm) / max(1, steps - warm)
+    rate = job["rate"] * ((step + 1) / warm if step < warm else 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share)))
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+    loss = loss_of(net(images), *targets)
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(net.parameters(), 35)
+    optimizer.step()
+    decay = min(0.998, (1 + step) / (10 + step))
+    with torch.no_grad():
+        torch._foreach_lerp_(average, list(net.weights), 1 - decay)
+seconds = time.perf_counter() - begun
+
+with torch.no_grad():
+    for p, value in zip(net.weights, average):
+        p.copy_(value)
+centres = torch.from_numpy(np.concatenate(levels).astype(np.float32))
+found = []
+for path in job["heldOut"]:
+    image = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
+    scale = min(size / image.shape[1], size / image.shape[0])
+    canvas = np.full((size, size, 3), 114, np.uint8)
+    small = cv2.resize(image, (int(image.shape[1] * scale + 1e-6), int(image.shape[0] * scale + 1e-6)), interpolation=cv2.INTER_LINEAR)
+    canvas[: small.shape[0], : small.shape[1]] = small
+    with torch.no_grad():
+        out = net(torch.from_numpy(canvas[None]))[0]
+    boxes = decode(out, centres).numpy()
+    scores = (out[:, 5:].sigmoid() * out[:, 4:5].sigmoid()).numpy()
+    best = scores.max(1)
+    order = [i for i in np.argsort(-best, kind="stable") if best[i] > 0.05]
+    kept = []
+    while order and len(kept) < 300:
+        i = order.pop(0)
+        kept.append(i)
+        if order:
+            overlap = iou_np(boxes[order], boxes[i])
+            order = [j for j, o in zip(order, overlap) if o <= 0.45]
+    limit = np.array([image.shape[1], image.shape[0]] * 2)
+    found.append(
+        [
+            {"box": [float(v) for v in np.clip(boxes[i] / scale, 0, limit)], "label": int(scores[i].argmax()), "score": float(best[i])}
+            for i in kept
+        ]
+    )
+json.dump({"seconds": seconds, "found": found}, sys.stdout)
