@@ -4,15 +4,19 @@ import { appendFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { parse, parseJson } from '../../protocol/parse.ts'
-import type { LabelledSample } from '../../trainer/data/sample.ts'
 import type { EvaluatedPicture } from '../../trainer/evaluation/coco.ts'
 import { precisionOf, score } from '../../trainer/evaluation/compare.ts'
 import { measureModel } from '../../trainer/evaluation/measure.ts'
 import { writeAside } from '../../trainer/files/write-aside.ts'
+import { chosen } from '../../trainer/loop/choose.ts'
+import { trainWithUnlabelled } from '../../trainer/loop/self-train.ts'
 import { type TrainOptions, train } from '../../trainer/loop/train.ts'
 import { drawLabels, type FewLabelsSet } from './few-labels-data.ts'
 import { trainWithPyTorch } from './few-labels-python.ts'
 import type { Variant } from './few-labels-variants.ts'
+
+/** More pictures without labels than this only take time. */
+const mostUnlabelled = 200
 
 export const Cell = Type.Object({
   dataset: Type.String(),
@@ -57,8 +61,16 @@ export async function readPictures(out: string, key: Key): Promise<EvaluatedPict
   return parse(Pictures, JSON.parse(await readFile(path, 'utf8')), path)
 }
 
-async function trainHere(settings: TrainOptions, heldOut: readonly LabelledSample[]) {
-  const { model, seconds } = await train(settings)
+async function trainHere(
+  settings: TrainOptions,
+  { variant, pool, heldOut }: Pick<FewLabelsSet, 'pool' | 'heldOut'> & { variant: Variant },
+) {
+  const begun = performance.now()
+  const labelled = new Set(settings.samples.map(({ path }) => path))
+  const paths = pool.flatMap(({ path }) => (labelled.has(path) ? [] : [path])).slice(0, mostUnlabelled)
+  const tuned = variant.choose ? await chosen(settings, { share: variant.choose }) : settings
+  const { model } = variant.unlabelled ? await trainWithUnlabelled(tuned, { paths, teacher: null }) : await train(tuned)
+  const seconds = (performance.now() - begun) / 1000
   const { pictures } = await measureModel(model, { samples: heldOut, classes: settings.classes })
   return { pictures, seconds }
 }
@@ -79,7 +91,7 @@ export async function runCell(options: {
   const settings = { base, classes, samples, inputSize: size, steps, seed: key.seed, ...variant.options }
   const { pictures, seconds } = variant.python
     ? await trainWithPyTorch(settings, { heldOut, python })
-    : await trainHere(settings, heldOut)
+    : await trainHere(settings, { variant, pool, heldOut })
   const cell: Cell = {
     ...key,
     ...precisionOf(score(pictures, classes.length)),

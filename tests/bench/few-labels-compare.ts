@@ -10,6 +10,8 @@ export interface Row {
   readonly variant: string
   readonly seeds: number
   readonly seconds: number
+  /** Expected calibration error, mean over seeds. */
+  readonly ECE: number
   readonly mAP50: Interval
   readonly 'mAP50-95': Interval
   /** To `base` on the same pictures with the same seeds; null for base itself, and where it was not run. */

@@ -5,9 +5,9 @@ import type { Row } from './few-labels-compare.ts'
 const plain = ({ value, low, high }: Interval) => `${value.toFixed(3)} [${low.toFixed(3)}, ${high.toFixed(3)}]`
 const signed = (value: number) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(3)}`
 const change = ({ value, low, high }: Interval) => `${signed(value)} [${signed(low)}, ${signed(high)}]`
-const headings = ['data set', 'labels', 'variant', 'seeds', 'mAP50', 'mAP50-95', 'Δ mAP50', 'Δ mAP50-95', 'seconds']
+const headings = ['data set', 'labels', 'variant', 'seeds', 'mAP50', 'mAP50-95', 'Δ mAP50', 'Δ mAP50-95', 'ECE', 'seconds']
 
-const cellsOf = ({ dataset, labels, variant, seeds, seconds, difference, ...row }: Row): string[] => [
+const cellsOf = ({ dataset, labels, variant, seeds, seconds, ECE, difference, ...row }: Row): string[] => [
   dataset,
   String(labels),
   variant,
@@ -16,6 +16,7 @@ const cellsOf = ({ dataset, labels, variant, seeds, seconds, difference, ...row 
   plain(row['mAP50-95']),
   difference ? change(difference.mAP50) : '',
   difference ? change(difference['mAP50-95']) : '',
+  ECE.toFixed(3),
   seconds.toFixed(0),
 ]
 

@@ -4,6 +4,10 @@ import type { TrainOptions } from '../../trainer/loop/train.ts'
 export interface Variant {
   readonly words: string
   readonly options: Pick<TrainOptions, 'recipe' | 'rate'>
+  /** The rest of the pool without its labels; half of the steps before, half with the teacher's labels. */
+  readonly unlabelled?: true
+  /** Share of the steps spent on choosing the settings. */
+  readonly choose?: number
   /** Trained by few-labels-torch.py instead. */
   readonly python?: true
 }
@@ -15,6 +19,13 @@ export const variants: Readonly<Record<string, Variant>> = {
     options: { recipe: { mosaic: 0, mixup: 0, copyPaste: 0, plain: 1 } },
   },
   pytorch: { words: 'an ordinary PyTorch loop with the same recipe', options: {}, python: true },
+  'self-train': {
+    words: 'half of the steps with labels of its own average on unlabelled pictures',
+    options: {},
+    unlabelled: true,
+  },
+  choose: { words: 'half of the steps spent on choosing rate and augmentation by successive halving', options: {}, choose: 0.5 },
+  calibrated: { words: 'a fifth of the labels kept back to fit what a score is worth', options: { recipe: { calibrate: 0.2 } } },
   'no-mosaic': { words: 'no mosaic', options: { recipe: { mosaic: 0 } } },
   'more-mosaic': { words: 'mosaic for 4 of 5 pictures', options: { recipe: { mosaic: 0.8 } } },
   mixup: { words: 'half of the mosaics mixed with another picture', options: { recipe: { mixup: 0.5 } } },

@@ -12,6 +12,8 @@ import { parseArgs } from 'node:util'
 import { adopt, readClasses } from '../../trainer/adapters/adopt-file.ts'
 import { yolox } from '../../trainer/adapters/yolox.ts'
 import { deployed } from '../../trainer/detector/deploy.ts'
+import { meanOf } from '../../trainer/evaluation/average-precision.ts'
+import { calibrationOf } from '../../trainer/evaluation/calibration.ts'
 import { score } from '../../trainer/evaluation/compare.ts'
 import { writeAside } from '../../trainer/files/write-aside.ts'
 import { readOnnxFile } from '../../trainer/onnx/read.ts'
@@ -78,6 +80,7 @@ async function rowsOf(cells: readonly Cell[], sets: readonly FewLabelsSet[]): Pr
           variant,
           seeds: seeds.length,
           seconds: seeds.reduce((sum, { seconds }) => sum + seconds, 0) / seeds.length,
+          ECE: meanOf(seeds.map((cell) => calibrationOf(scored.get(cell)!.rankings).ECE)),
           ...precisionOverSeeds(seeds.map((cell) => scored.get(cell)!)),
           difference: pairs.length > 0 ? differenceOverSeeds(pairs) : null,
         })

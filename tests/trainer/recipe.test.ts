@@ -13,6 +13,7 @@ import type { LabelledSample } from '../../trainer/data/sample.ts'
 import { epochOrder, repeatFactors, sharesOf } from '../../trainer/data/sampling.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { score } from '../../trainer/evaluation/compare.ts'
+import { halve, rungsOf } from '../../trainer/loop/halving.ts'
 import { augmentationAt, defaultRecipe, type Recipe } from '../../trainer/loop/recipe.ts'
 import { train } from '../../trainer/loop/train.ts'
 import { differenceOverSeeds, precisionOverSeeds } from '../bench/few-labels-compare.ts'
@@ -39,19 +40,27 @@ describe('how often a picture is shown', () => {
 
   it('keeps the length of an epoch, whatever is repeated', () => {
     const samples = [...Array.from({ length: 15 }, () => at(0)), at(0, 1)]
-    const shares = sharesOf(samples, { repeatBelow: 0.25, replay: null })
+    const shares = sharesOf(samples, { repeatBelow: 0.25, replay: null, pseudo: null })
     assert.ok(Math.abs(sum(shares) - 16) < 1e-9)
     assert.ok(Math.abs(shares[15]! / shares[0]! - 2) < 1e-9)
   })
 
   it('gives old pictures the share of the epoch that the recipe says', () => {
     const samples = [at(0), at(0), ...Array.from({ length: 6 }, () => ({ ...at(0), old: true }))]
-    const shares = sharesOf(samples, { repeatBelow: 0, replay: 0.25 })
+    const shares = sharesOf(samples, { repeatBelow: 0, replay: 0.25, pseudo: null })
     assert.ok(Math.abs(sum(shares.slice(2)) - 2) < 1e-9)
     assert.ok(Math.abs(sum(shares) - 8) < 1e-9)
-    assert.deepEqual(sharesOf(samples, { repeatBelow: 0, replay: null }), Array(8).fill(1))
+    assert.deepEqual(sharesOf(samples, { repeatBelow: 0, replay: null, pseudo: null }), Array(8).fill(1))
+    const mixed = [at(0), { ...at(0), old: true }, ...Array.from({ length: 6 }, () => ({ ...at(0), pseudo: true }))]
+    const three = sharesOf(mixed, { repeatBelow: 0, replay: 0.25, pseudo: 0.5 })
+    assert.deepEqual(
+      three.map((share) => Math.round(share * 1000) / 1000),
+      [2, 2, ...Array(6).fill(0.667)],
+    )
+    // Where all have a share of their own, they are taken in proportion.
+    assert.deepEqual(sharesOf(mixed.slice(1, 3), { repeatBelow: 0, replay: 0.2, pseudo: 0.2 }), [1, 1])
     // With nothing new, or nothing old, there is nothing to weigh.
-    assert.deepEqual(sharesOf([at(0), at(1)], { repeatBelow: 0, replay: 0.25 }), [1, 1])
+    assert.deepEqual(sharesOf([at(0), at(1)], { repeatBelow: 0, replay: 0.25, pseudo: null }), [1, 1])
   })
 
   it('shows every picture once an epoch where none is repeated', () => {
@@ -206,12 +215,48 @@ describe('a recipe in training', () => {
     assert.equal(result.steps, 3)
     assert.ok(seen.length === 3 && seen.every(Number.isFinite))
   })
+})
 
-  it('gives another model with another recipe, and the same with the same', async () => {
-    const model = async (recipe: Partial<Recipe>) => Buffer.from((await train({ ...small, samples, recipe })).model)
-    const [first, same, other] = [await model({}), await model({ ...defaultRecipe }), await model({ plain: 1, mosaic: 0 })]
-    assert.ok(first.equals(same))
-    assert.ok(!first.equals(other))
+describe('successive halving', () => {
+  it('spends the budget on fewer and fewer candidates', () => {
+    assert.deepEqual(rungsOf(8, 240), [
+      { candidates: 8, budget: 10 },
+      { candidates: 4, budget: 20 },
+      { candidates: 2, budget: 40 },
+    ])
+    assert.deepEqual(rungsOf(5, 90), [
+      { candidates: 5, budget: 6 },
+      { candidates: 3, budget: 10 },
+      { candidates: 2, budget: 15 },
+    ])
+    assert.deepEqual(rungsOf(1, 90), [])
+    for (const count of [2, 3, 7, 16])
+      assert.ok(sum(rungsOf(count, 100).map(({ candidates, budget }) => candidates * budget)) <= 100)
+  })
+
+  it('finds the best, and tries the bad ones only at first', async () => {
+    const asked = new Map<number, number>()
+    const { best, tried } = await halve([3, 9, 1, 7], 80, async (candidate, budget) => {
+      asked.set(candidate, (asked.get(candidate) ?? 0) + 1)
+      return candidate * (1 - 1 / budget)
+    })
+    assert.equal(best, 9)
+    assert.deepEqual(Object.fromEntries(asked), { 1: 1, 3: 1, 7: 2, 9: 2 })
+    assert.deepEqual(
+      tried.slice(4).map(({ candidate, budget }) => [candidate, budget]),
+      [
+        [9, 20],
+        [7, 20],
+      ],
+    )
+  })
+
+  it('takes the first of equals', async () => {
+    assert.equal((await halve(['a', 'b', 'c'], 60, async () => 0)).best, 'a')
+    await assert.rejects(
+      halve([], 60, async () => 0),
+      /nothing to choose/,
+    )
   })
 })
 
@@ -259,6 +304,7 @@ describe('the few-labels benchmark', () => {
       variant: 'x',
       seeds: 2,
       seconds: 3,
+      ECE: 0.1,
       ...precisionOverSeeds([scored(38)]),
       difference: better,
     }

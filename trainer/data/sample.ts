@@ -8,4 +8,8 @@ export interface LabelledSample {
   readonly labels: readonly Label[]
   /** An earlier training has learnt from it: `replay` says how often it comes again. */
   readonly old?: boolean
+  /** Labelled by a teacher, not by a person: `pseudo` says how often such pictures come. */
+  readonly pseudo?: boolean
+  /** Pictures of one group (a clip, a camera's day) are never cut apart; each is its own when left out. */
+  readonly group?: string
 }

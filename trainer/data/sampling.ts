@@ -2,7 +2,7 @@
 import { Random } from '../detector/random.ts'
 import type { LabelledSample } from './sample.ts'
 
-type Seen = Pick<LabelledSample, 'labels' | 'old'>
+type Seen = Pick<LabelledSample, 'labels' | 'old' | 'pseudo'>
 
 /**
  * Repeat factor of each picture (Gupta et al., LVIS, CVPR 2019): the greatest over its classes of max(1, sqrt(t / f)), f the share of
@@ -16,17 +16,33 @@ export function repeatFactors(samples: readonly Seen[], below: number): number[]
   return kinds.map((kind) => Math.max(1, ...[...kind].map(factor)))
 }
 
-/** How often each picture comes in an epoch, on average; together they come as often as there are pictures. */
+type Kind = 'new' | 'old' | 'pseudo'
+const kindOf = ({ old, pseudo }: Seen): Kind => (pseudo ? 'pseudo' : old ? 'old' : 'new')
+
+/**
+ * How often each picture comes in an epoch, on average; together they come as often as there are pictures. Old pictures get the share
+ * `replay`, those of a teacher the share `pseudo`, and what is left is shared by their number; null is no share of one's own.
+ */
 export function sharesOf(
   samples: readonly Seen[],
-  { repeatBelow, replay }: { repeatBelow: number; replay: number | null },
+  { repeatBelow, replay, pseudo }: { repeatBelow: number; replay: number | null; pseudo: number | null },
 ): number[] {
   const factors = repeatBelow > 0 ? repeatFactors(samples, repeatBelow) : samples.map(() => 1)
-  const sum = (old: boolean) => factors.reduce((total, factor, i) => total + ((samples[i]!.old ?? false) === old ? factor : 0), 0)
-  const [young, old] = [sum(false), sum(true)]
-  const oldShare = replay === null || young === 0 || old === 0 ? old / (young + old) : replay
-  const n = samples.length
-  return factors.map((factor, i) => (samples[i]!.old ? (factor / old) * oldShare * n : (factor / young) * (1 - oldShare) * n))
+  const sums = new Map<Kind, number>()
+  for (const [i, sample] of samples.entries()) sums.set(kindOf(sample), (sums.get(kindOf(sample)) ?? 0) + factors[i]!)
+  const wanted: Readonly<Record<Kind, number | null>> = { new: null, old: replay, pseudo }
+  // A share of one's own has a meaning only beside others.
+  const own = (kind: Kind) => (sums.size > 1 && sums.has(kind) ? wanted[kind] : null)
+  const taken = [...sums.keys()].reduce((sum, kind) => sum + (own(kind) ?? 0), 0)
+  const free = [...sums].reduce((sum, [kind, size]) => sum + (own(kind) === null ? size : 0), 0)
+  // Where every kind has a share of its own, or they add up to more than all, they are taken in proportion.
+  const scale = free > 0 && taken < 1 ? 1 : 1 / taken
+  return samples.map((sample, i) => {
+    const share = own(kindOf(sample))
+    const part =
+      share === null ? (factors[i]! / free) * Math.max(0, 1 - taken) : (factors[i]! / sums.get(kindOf(sample))!) * share * scale
+    return part * samples.length
+  })
 }
 
 /**

@@ -39,12 +39,22 @@ export function deployed(core: Graph, specification: Specification, { width, hei
     })
     scores = headOf(specification).scores(g, specification, flat)
   }
-  suppress(g, boxes, scores, specification)
+  suppress(g, boxes, calibrated(g, scores, specification), specification)
   const feature = g.value(specification.feature)
   const pooled = g.reshape(g.mean(feature, [2, 3]), [feature.shape[1]!])
   const length = g.sqrt(g.add(g.sum(g.mul(pooled, pooled)), g.constant(1e-12)))
   g.output(g.div(pooled, length), 'embedding')
   return withSpecification({ ...g.graph, name: specification.architecture }, specification)
+}
+
+/** Scores [cells, C] as the probabilities that the calibration makes of them. */
+function calibrated(g: GraphBuilder, scores: Value, { calibration }: Specification): Value {
+  if (!calibration) return scores
+  const row = (values: readonly number[]) => g.constant(Float32Array.from(values), [1, values.length])
+  const bounded = g.op('Clip', [scores, g.constant(1e-6), g.constant(1 - 1e-6)])
+  const logit = g.op('Log', [g.div(bounded, g.sub(g.constant(1), bounded))])
+  const scaled = g.mul(logit, row(calibration.map(({ scale }) => scale)))
+  return g.sigmoid(g.add(scaled, row(calibration.map(({ shift }) => shift))))
 }
 
 /** Outputs `boxes` [n, 4] and `scores` [n, C], best first. */

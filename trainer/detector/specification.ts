@@ -48,6 +48,8 @@ export const Specification = Type.Object(
     /** `per-class`: a row carries one class; `class-agnostic`: one box, one row, with all its classes. */
     nms: Type.Enum(['per-class', 'class-agnostic']),
     nmsIou: Type.Number({ minimum: 0, maximum: 1 }),
+    /** What the logit of a score is multiplied by and what is added to it, by class, so that a score means a probability. */
+    calibration: Type.Optional(Type.Array(Type.Object({ scale: Type.Number({ exclusiveMinimum: 0 }), shift: Type.Number() }))),
   },
   { additionalProperties: false },
 )

@@ -24,6 +24,10 @@ export const Recipe = Type.Object(
     repeatBelow: Share,
     /** Share of each epoch that is old pictures, where a sample says that it is one; null: as many as there are. */
     replay: Type.Union([Share, Type.Null()]),
+    /** Share of each epoch that a teacher has labelled, where there are such pictures; null: as many as there are. */
+    pseudo: Type.Union([Share, Type.Null()]),
+    /** Share of the pictures that is kept back from training, to fit on it what a score is worth; 0: scores stay as they are. */
+    calibrate: Share,
   },
   { additionalProperties: false },
 )
@@ -39,6 +43,8 @@ export const defaultRecipe: Recipe = {
   closing: 0.2,
   repeatBelow: 0,
   replay: null,
+  pseudo: 0.4,
+  calibrate: 0,
 }
 
 /** What is done to the pictures of a step. */

@@ -4,6 +4,7 @@ import { MuninnError } from '../../protocol/errors.ts'
 import { Loader } from '../data/loader.ts'
 import type { LabelledSample } from '../data/sample.ts'
 import { sharesOf } from '../data/sampling.ts'
+import { type Cut, validationCut } from '../data/validation-cut.ts'
 import { withClasses } from '../detector/classes.ts'
 import { coreOf, withInput } from '../detector/core.ts'
 import { deployed } from '../detector/deploy.ts'
@@ -20,6 +21,7 @@ import { floatTensor, type Graph } from '../onnx/graph.ts'
 import { readOnnx } from '../onnx/read.ts'
 import { writeOnnx } from '../onnx/write.ts'
 import { markOf } from '../quantization/mark.ts'
+import { calibrated } from './calibrate.ts'
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts'
 import { layersOf, stageRates, trainedParameters } from './layers.ts'
 import { LossWatch } from './loss-watch.ts'
@@ -100,7 +102,8 @@ function startFrom({ base, classes, inputSize, seed = 1, onLog = () => {} }: Tra
     return { core: graph, specification, width: inputSize, height: inputSize }
   }
   const graph = readOnnx(base)
-  const known = specificationOf(graph)
+  // The scores of the new training are worth something else.
+  const { calibration: _, ...known } = specificationOf(graph)
   const mark = markOf(graph)
   if (mark)
     throw new MuninnError(
@@ -152,9 +155,30 @@ export function exportModel(start: Start, step: StepGraph, state: TrainerState):
   return writeOnnx(deployed({ ...start.core, initializers }, start.specification, start))
 }
 
+/** The learning rate at its peak: a pretrained body is moved more gently. */
+export const peakRate = ({ rate, base }: Pick<TrainOptions, 'rate' | 'base'>): number => rate ?? (base ? 7e-4 : 2e-3)
+
+/** Updates that a training without a time limit takes. */
+export function plannedSteps({ steps, epochs, samples, batch = 8 }: TrainOptions, perStep = batch): number {
+  return steps ?? Math.max(30, Math.ceil(((epochs ?? epochsFor(samples.length)) * samples.length) / perStep))
+}
+
+/** Pictures to learn from, and those kept back to fit on them what a score is worth. */
+function cutFor({ calibrate }: Recipe, { samples, seed = 1 }: TrainOptions): Cut {
+  if (calibrate === 0) return { training: samples, validation: [] }
+  const { training, validation } = validationCut(
+    samples.filter(({ pseudo }) => !pseudo),
+    calibrate,
+    seed,
+  )
+  return { training: [...training, ...samples.filter(({ pseudo }) => pseudo)], validation }
+}
+
 /** @throws MuninnError; the signal's reason when it was aborted */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { samples, seed = 1, batch = 8, minutes = Number.POSITIVE_INFINITY, signal, onProgress, onLog = () => {} } = options
+  const { seed = 1, batch = 8, minutes = Number.POSITIVE_INFINITY, signal, onProgress, onLog = () => {} } = options
+  const recipe: Recipe = { ...defaultRecipe, ...options.recipe }
+  const { training: samples, validation } = cutFor(recipe, options)
   if (samples.length === 0) throw new MuninnError('NOT_READY', 'there is no labelled picture to train on')
   if (!samples.some(({ labels }) => labels.length > 0))
     throw new MuninnError('NOT_READY', 'none of the pictures to train on has a box')
@@ -168,8 +192,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { specification, width, height } = start
   const { freeze, rateDecay } = options
   const layers = layersOf(start.core)
-  const recipe: Recipe = { ...defaultRecipe, ...options.recipe }
-  const peak = options.rate ?? (options.base ? 7e-4 : 2e-3)
+  const peak = peakRate(options)
   const rates = stageRates(layers, rateDecay)
   const heads = new Set(specification.classifiers.flatMap(({ weight, bias }) => [weight, bias]))
   const planned = (device: Device) =>
@@ -214,9 +237,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const fingerprint = fingerprintOf(options, { perStep, peak, recipe, freeze, rateDecay })
   const resumed = resumeFrom(options.resume, fingerprint, onLog)
   const state = resumed?.state ?? fresh(plan)
-  const wanted =
-    options.steps ?? Math.max(30, Math.ceil(((options.epochs ?? epochsFor(samples.length)) * samples.length) / perStep))
-  steps = resumed?.steps ?? wanted
+  steps = resumed?.steps ?? plannedSteps(options, perStep)
   const runner = plan.runner(state)
   const loader = loaderOf(plan)
   let begun = performance.now()
@@ -285,15 +306,14 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     await loader.stop()
     await runner.stop()
   }
-  return {
-    model: exportModel(start, step, state),
-    specification,
-    width,
-    height,
-    steps,
-    seconds: elapsed() / 1000,
-    device: described,
-  }
+  const result = { width, height, steps, seconds: elapsed() / 1000, device: described }
+  const model = exportModel(start, step, state)
+  if (validation.length === 0) return { ...result, model, specification }
+  const fitted = await calibrated(model, { samples: validation, signal })
+  onLog(
+    `calibration error ${fitted.before.toFixed(3)}, ${fitted.specification.calibration ? `${fitted.after.toFixed(3)} with fitted scores` : 'which fitting does not make smaller'} (${validation.length} pictures kept back)`,
+  )
+  return { ...result, model: fitted.model, specification: fitted.specification }
 }
 
 /** Digest of everything that a resume must find unchanged. */

@@ -1,0 +1,73 @@
+/** Chooses learning rate and augmentation for the data at hand: short trainings on a part of the pictures, judged on the rest of them. */
+import { MuninnError } from '../../protocol/errors.ts'
+import { validationCut } from '../data/validation-cut.ts'
+import { precisionOf, score } from '../evaluation/compare.ts'
+import { measureModel } from '../evaluation/measure.ts'
+import { halve, rungsOf } from './halving.ts'
+import type { Recipe } from './recipe.ts'
+import { peakRate, plannedSteps, type TrainOptions, train } from './train.ts'
+
+export interface Choice {
+  readonly name: string
+  /** Factor of the learning rate that would be taken. */
+  readonly rate: number
+  readonly recipe: Partial<Recipe>
+}
+
+/** What few labels were seen to disagree about; the first is what is done when nothing is chosen. */
+export const choices: readonly Choice[] = [
+  { name: 'as by default', rate: 1, recipe: {} },
+  { name: 'twice the rate', rate: 2, recipe: {} },
+  { name: 'four times the rate', rate: 4, recipe: {} },
+  { name: 'twice the rate, mild', rate: 2, recipe: { scale: 0.5, colour: 0.5, mosaic: 0.25 } },
+]
+
+/** Share of the training pictures that candidates are judged on. */
+const judgedShare = 0.25
+/** With fewer pictures than this the judgement is noise. */
+const fewest = 24
+/** A training of fewer steps than this says nothing. */
+const leastSteps = 20
+
+/**
+ * Options with the winner's settings and the steps that are left; the candidates' trainings take `share` of the steps (and of the minutes).
+ * Every rung trains anew with a whole schedule, for half a cosine says little about where a whole one ends.
+ */
+export async function chosen(
+  options: TrainOptions,
+  { share, candidates = choices }: { share: number; candidates?: readonly Choice[] },
+): Promise<TrainOptions> {
+  const { samples, classes, onLog = () => {}, seed = 1, signal } = options
+  const steps = plannedSteps(options)
+  const budget = Math.floor(steps * share)
+  const rungs = rungsOf(candidates.length, budget)
+  const { training, validation } = validationCut(samples, judgedShare, seed)
+  if (samples.length < fewest || validation.every(({ labels }) => labels.length === 0))
+    throw new MuninnError('NOT_READY', `${samples.length} pictures are too few to choose settings by; ${fewest} are wanted`)
+  if (rungs.some((rung) => rung.budget < leastSteps))
+    throw new MuninnError('INVALID_INPUT', `${budget} steps are too few to choose among ${candidates.length} settings`)
+  const settings = ({ rate, recipe }: Choice) => ({
+    rate: peakRate(options) * rate,
+    recipe: { ...options.recipe, ...recipe },
+  })
+  const { best } = await halve(candidates, budget, async (candidate, trial) => {
+    const { model } = await train({
+      ...options,
+      ...settings(candidate),
+      samples: training,
+      steps: trial,
+      minutes: options.minutes && (options.minutes * trial) / steps,
+      resume: null,
+      onCheckpoint: undefined,
+      onCandidate: undefined,
+      onProgress: undefined,
+      onLog: undefined,
+    })
+    const { pictures } = await measureModel(model, { samples: validation, classes, signal })
+    const value = precisionOf(score(pictures, classes.length))['mAP50-95']
+    onLog(`${candidate.name}: mAP50-95 ${value.toFixed(3)} on ${validation.length} pictures after ${trial} steps`)
+    return value
+  })
+  onLog(`chosen: ${best.name}`)
+  return { ...options, ...settings(best), steps: steps - budget, minutes: options.minutes && options.minutes * (1 - share) }
+}
