@@ -17,6 +17,7 @@ import { specificationOf } from '../../trainer/detector/specification.ts'
 import { calibrationOf } from '../../trainer/evaluation/calibration.ts'
 import { fitScale, rescaled, unchanged, withScales } from '../../trainer/evaluation/fit-calibration.ts'
 import { PictureDetector } from '../../trainer/inference/detector.ts'
+import { parseRecipe } from '../../trainer/loop/beyond-labels.ts'
 import { calibrated } from '../../trainer/loop/calibrate.ts'
 import { chosen } from '../../trainer/loop/choose.ts'
 import { trainWithUnlabelled } from '../../trainer/loop/self-train.ts'
@@ -28,7 +29,10 @@ import { writeOnnx } from '../../trainer/onnx/write.ts'
 const folder = mkdtempSync(join(tmpdir(), 'muninn-self-training-'))
 after(() => rmSync(folder, { recursive: true }))
 const classes = ['red', 'blue']
+const small = { base: null, classes, inputSize: 64, batch: 4, workers: 1, seed: 2 }
 const samples: LabelledSample[] = []
+/** Knows the squares a little; also what a calibrated training says and gives. */
+const known: { readonly said: string[]; model: Uint8Array } = { said: [], model: new Uint8Array() }
 before(async () => {
   const random = new Random(8)
   for (let i = 0; i < 28; i++) {
@@ -42,10 +46,6 @@ before(async () => {
       .toFile(path)
     samples.push({ path, labels: [{ box: [x, y, x + 32, y + 32], label }] })
   }
-})
-/** Knows the squares a little; also what a calibrated training says and gives. */
-const known = { said: [] as string[], model: new Uint8Array() }
-before(async () => {
   const recipe = { mosaic: 0, calibrate: 0.3 }
   const { model } = await train({
     ...small,
@@ -57,7 +57,6 @@ before(async () => {
   })
   known.model = model
 })
-const small = { base: null, classes, inputSize: 64, batch: 4, workers: 1, seed: 2 }
 
 describe('a validation cut', () => {
   const picture = (path: string, group?: string): LabelledSample => ({ path, labels: [], ...(group && { group }) })
@@ -166,6 +165,20 @@ describe('choosing settings', () => {
   it('says when there is too little to choose by', async () => {
     await assert.rejects(chosen({ ...small, samples: samples.slice(0, 6) }, { share: 0.5 }), { code: 'NOT_READY' })
     await assert.rejects(chosen({ ...small, samples, steps: 60 }, { share: 0.2 }), { code: 'INVALID_INPUT' })
+  })
+})
+
+describe('a recipe in words', () => {
+  it('becomes numbers by name', () => {
+    assert.deepEqual(parseRecipe('mixup=0.5, copyPaste=0.3'), { mixup: 0.5, copyPaste: 0.3 })
+    assert.deepEqual(parseRecipe(undefined), {})
+  })
+
+  it('names what it does not know, and what is out of range', () => {
+    assert.throws(() => parseRecipe('mixap=0.5'), /mixap.*mosaic, mixup/)
+    assert.throws(() => parseRecipe('mixup=2'), /mixup/)
+    for (const text of ['mixup', 'mixup=', 'mixup=a', 'mixup=0.1=2', ''])
+      assert.throws(() => parseRecipe(text), { code: 'INVALID_INPUT' })
   })
 })
 

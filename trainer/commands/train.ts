@@ -1,13 +1,16 @@
 /** `muninn train`: a deployed model from a folder of labelled pictures, no hub needed. */
-import { readFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Quantization } from '../../protocol/http/training.ts'
 import { type DataSet, readDataSet } from '../data/data-set.ts'
-import { some } from '../data/declared.ts'
+import { pictureNames, some } from '../data/declared.ts'
 import { parseDevice } from '../engine/devices/choose-device.ts'
 import { writeAside } from '../files/write-aside.ts'
+import { parseRecipe } from '../loop/beyond-labels.ts'
+import type { Unlabelled } from '../loop/self-train.ts'
 import { trainInto } from '../loop/train-folder.ts'
 import { propose } from '../quantization/propose.ts'
 import { commandLine } from '../report/command.ts'
@@ -22,6 +25,23 @@ function number(text: string | undefined, flag: string): number | null {
   if (!Number.isFinite(value) || value <= 0)
     throw new MuninnError('INVALID_INPUT', `--${flag} ${text}: a number above 0 is wanted`)
   return value
+}
+
+function shareOf(text: string | undefined, flag: string): number | null {
+  const share = number(text, flag)
+  if (share !== null && share >= 1) throw new MuninnError('INVALID_INPUT', `--${flag} ${text}: a share below 1 is wanted`)
+  return share
+}
+
+async function unlabelledOf({ unlabelled, teacher }: { unlabelled?: string; teacher?: string }): Promise<Unlabelled | null> {
+  if (!unlabelled) {
+    if (teacher) throw new MuninnError('INVALID_INPUT', '--teacher labels the pictures of --unlabelled, which is not given')
+    return null
+  }
+  const names = existsSync(unlabelled) ? await readdir(unlabelled, { recursive: true }) : []
+  const paths = names.filter((name) => pictureNames.test(name)).sort()
+  if (paths.length === 0) throw new MuninnError('NOT_FOUND', `--unlabelled ${unlabelled} holds no pictures`)
+  return { paths: paths.map((name) => join(unlabelled, name)), teacher: teacher ? await readFile(teacher) : null }
 }
 
 export const train = defineCommand({
@@ -54,6 +74,20 @@ everything learnt so far; the same command goes on from there.`,
       type: 'string',
       default: 'auto',
       description: 'cpu, webgpu, cuda or tfjs; auto measures a few steps on each that is there and says what it takes and why',
+    },
+    choose: {
+      type: 'string',
+      description: 'share of the training spent on choosing learning rate and augmentation by short trials, as 0.3',
+    },
+    unlabelled: { type: 'string', description: 'folder of pictures without labels to learn from too' },
+    teacher: {
+      type: 'string',
+      description: 'deployed model, perhaps a larger one, that labels those; left out: the training is its own teacher',
+    },
+    recipe: {
+      type: 'string',
+      description:
+        'what is not as by default, as mixup=0.5,copyPaste=0.3,repeatBelow=0.3; calibrate=0.15 keeps pictures back to make scores probabilities',
     },
     batch: { type: 'string', default: '8', description: 'pictures in one update' },
     seed: { type: 'string', default: '1', description: 'same seed, same data, same machine: same model' },
@@ -95,6 +129,9 @@ everything learnt so far; the same command goes on from there.`,
       freeze: number(args.freeze, 'freeze') ?? undefined,
       rateDecay: number(args['rate-decay'], 'rate-decay') ?? undefined,
       batch: number(args.batch, 'batch')!,
+      recipe: parseRecipe(args.recipe),
+      choose: shareOf(args.choose, 'choose'),
+      unlabelled: await unlabelledOf(args),
       seed,
       device,
       signal: stopping.signal,

@@ -8,7 +8,8 @@ import type { DataSet } from '../data/data-set.ts'
 import { precisionOf, score } from '../evaluation/compare.ts'
 import { measureModel } from '../evaluation/measure.ts'
 import { writeAside } from '../files/write-aside.ts'
-import { type TrainOptions, type TrainResult, train } from './train.ts'
+import { type Beyond, trainBeyondLabels } from './beyond-labels.ts'
+import type { TrainOptions, TrainResult } from './train.ts'
 
 /** Held-out pictures that a model in training is measured on: a look, no choice is made by it. */
 const glance = 40
@@ -29,11 +30,14 @@ export async function trainInto(
     data,
     onLog = () => {},
     onMeasured,
+    choose,
+    unlabelled,
     ...options
-  }: Omit<TrainOptions, 'classes' | 'samples' | 'resume' | 'onCheckpoint' | 'onCandidate'> & {
-    readonly data: DataSet
-    readonly onMeasured?: (mAP50: number, step: number) => void
-  },
+  }: Omit<TrainOptions, 'classes' | 'samples' | 'resume' | 'onCheckpoint' | 'onCandidate'> &
+    Omit<Beyond, 'keptAt'> & {
+      readonly data: DataSet
+      readonly onMeasured?: (mAP50: number, step: number) => void
+    },
 ): Promise<FolderTraining> {
   const [checkpoint, drawn] = [join(out, 'checkpoint.bin'), join(out, 'curves.json')]
   const resume = existsSync(checkpoint) ? await readFile(checkpoint) : null
@@ -47,7 +51,7 @@ export async function trainInto(
   const every = Math.max(1, Math.ceil(data.heldOut.length / glance))
   const seen = data.heldOut.filter((_, i) => i % every === 0)
   let first = true
-  const result = await train({
+  const settings: TrainOptions = {
     ...options,
     classes: data.classes,
     samples: data.training,
@@ -72,10 +76,13 @@ export async function trainInto(
       put(step, { ...found })
       onMeasured?.(found.mAP50, step)
     },
-  })
+  }
+  const keptAt = join(out, 'chosen.json')
+  const result = await trainBeyondLabels(settings, { choose, unlabelled, keptAt })
   await writeAside(join(out, 'model.onnx'), result.model)
   await writeAside(drawn, JSON.stringify(curves()))
   // What is finished is not gone on with.
   await rm(checkpoint, { force: true })
+  await rm(keptAt, { force: true })
   return { ...result, curves: curves() }
 }
