@@ -22,3 +22,12 @@ cameras:
     source: rtsp://camera.local/stream1
 `
 }
+
+const loopback = /^(localhost|127\.|\[?::1\]?$|0\.0\.0\.0$)/
+
+/** The broker's address as a device can reach it: a hub that listens on every address knows itself as this machine only, so the name by which it was asked stands in. */
+export function reachableBroker(mqttUrl: string, hostname: string): string {
+  const url = new URL(mqttUrl)
+  if (!loopback.test(url.hostname) || hostname === '' || loopback.test(hostname)) return mqttUrl
+  return mqttUrl.replace(url.hostname, hostname)
+}

@@ -18,7 +18,7 @@ export function deviceRoutes(app: App, { access, fleet }: HubParts): void {
     '/api/devices',
     { onRequest: administer, schema: { body: NewDevice, response: { 200: Enrolment } } },
     async (request) => {
-      return await fleet.enrol(request.body)
+      return await fleet.enrol(request.body, request.hostname)
     },
   )
 
@@ -35,7 +35,7 @@ export function deviceRoutes(app: App, { access, fleet }: HubParts): void {
     '/api/devices/:id/rotate',
     { onRequest: administer, schema: { params: ById, response: { 200: Enrolment } } },
     async (request) => {
-      return await fleet.rotate(request.params.id)
+      return await fleet.rotate(request.params.id, request.hostname)
     },
   )
 

@@ -10,7 +10,7 @@ import type { Broker } from '../broker/broker.ts'
 import type { Events } from '../events/events.ts'
 import type { ModelRepository } from '../registry/model-repository.ts'
 import type { Signer } from '../registry/signer.ts'
-import { agentYaml } from './agent-yaml.ts'
+import { agentYaml, reachableBroker } from './agent-yaml.ts'
 import type { DesiredStates } from './desired.ts'
 import type { DeviceRepository } from './device-repository.ts'
 import { viewDevice } from './device-view.ts'
@@ -52,7 +52,7 @@ export class Fleet {
   }
 
   /** A new device starts with the champion, if there is one. @throws MuninnError VERSION_CONFLICT when the name is taken */
-  async enrol({ id, name, site }: Static<typeof NewDevice>): Promise<Enrolment> {
+  async enrol({ id, name, site }: Static<typeof NewDevice>, hostname: string): Promise<Enrolment> {
     const { knex, devices, models, now } = this.#parts
     const password = newPassword()
     const password_hash = await hashPassword(password)
@@ -65,16 +65,16 @@ export class Fleet {
       throw new MuninnError('VERSION_CONFLICT', `there is a device ${id} already; choose another name or give it a new password`)
     await this.#parts.desired.publish([id])
     this.#parts.events.emit({ kind: 'device', id })
-    return this.#enrolment(id, password)
+    return this.#enrolment(id, password, hostname)
   }
 
   /** A new password; the old one is worth nothing from now on. @throws MuninnError NOT_FOUND */
-  async rotate(id: string): Promise<Enrolment> {
+  async rotate(id: string, hostname: string): Promise<Enrolment> {
     const password = newPassword()
     if (!(await this.#parts.devices.change(id, { password_hash: await hashPassword(password) }))) throw missing(id)
     await this.#parts.broker.disconnect(id)
     this.#parts.events.emit({ kind: 'device', id })
-    return this.#enrolment(id, password)
+    return this.#enrolment(id, password, hostname)
   }
 
   /** Its samples and labels stay. @throws MuninnError NOT_FOUND */
@@ -157,8 +157,10 @@ export class Fleet {
     this.#previews.put(id, preview)
   }
 
-  #enrolment(device: string, password: string): Enrolment {
-    const facts = { device, password, mqttUrl: this.#parts.mqttUrl(), publicKey: this.#parts.signer.publicKey }
+  /** @param hostname by which whoever asks reaches the hub */
+  #enrolment(device: string, password: string, hostname: string): Enrolment {
+    const mqttUrl = reachableBroker(this.#parts.mqttUrl(), hostname)
+    const facts = { device, password, mqttUrl, publicKey: this.#parts.signer.publicKey }
     return { ...facts, config: agentYaml(facts) }
   }
 }

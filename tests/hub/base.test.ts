@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Type } from 'typebox'
+import { reachableBroker } from '../../hub/fleet/agent-yaml.ts'
 import { Device, Enrolment, Overview, Settings } from '../../protocol/http/fleet.ts'
 import { startTestHub } from '../support/hub.ts'
 
@@ -31,5 +32,19 @@ describe('hub', () => {
     const [device] = await again.ask(Type.Array(Device), 'GET', '/api/devices')
     assert.equal(device?.site, 'North')
     assert.equal(again.hub.signer.publicKey, enrolment.publicKey)
+  })
+
+  it('names the broker in a device file as whoever asked can reach it', () => {
+    const here = 'mqtt://127.0.0.1:1883'
+    assert.equal(reachableBroker(here, 'localhost'), here)
+    assert.equal(reachableBroker(here, 'hub.city'), 'mqtt://hub.city:1883')
+    assert.equal(reachableBroker('mqtt://0.0.0.0:1883', '10.0.0.5'), 'mqtt://10.0.0.5:1883')
+    assert.equal(reachableBroker('mqtts://broker.city:8883', 'hub.city'), 'mqtts://broker.city:8883')
+  })
+
+  it('gives that name in the device file itself', async (t) => {
+    const { ask } = await startTestHub(t)
+    const { config } = await ask(Enrolment, 'POST', '/api/devices', { id: 'gate-2' }, { host: 'hub.city' })
+    assert.match(config, /mqtt:\/\/hub\.city:\d+/)
   })
 })
