@@ -8,6 +8,7 @@ import { adopt } from '../../trainer/adapters/adopt-file.ts'
 import { adapters } from '../../trainer/adapters/table.ts'
 import { deployed } from '../../trainer/detector/deploy.ts'
 import { Random } from '../../trainer/detector/random.ts'
+import { pruned } from '../../trainer/engine/step-graph.ts'
 import { GraphBuilder } from '../../trainer/graph/builder.ts'
 import type { Graph } from '../../trainer/onnx/graph.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
@@ -339,4 +340,12 @@ describe('a published layout', () => {
       assert.match(why, new RegExp(`^${each.adapter}: `))
     })
   }
+
+  it('of SSD without its decoding is refused, with the cure', async () => {
+    const graph = upgrade(readOnnx(writeOnnx(ssdNet(layout))))
+    const [scores, boxes] = graph.outputs
+    const offsets = graph.nodes.filter(({ op }) => op === 'Concat')[1]!.outputs[0]!
+    const raw = pruned({ ...graph, outputs: [scores!, { ...boxes!, name: offsets }] })
+    await assert.rejects(adopt(raw, adapters.ssd!, { classes }), /not decoded inside.*export it with the decoding/)
+  })
 })

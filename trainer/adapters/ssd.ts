@@ -116,7 +116,11 @@ async function priorsOf(foreign: Foreign, names: { scores: string; boxes: string
   }))
   if (counts.some((each) => each.location !== each.kinds || !Number.isInteger(each.kinds)))
     return 'its maps have other channels than an anchor has'
-  if (foreign.maker(boxes) === joined) return 'its boxes are not decoded inside, and the file does not hold its priors'
+  if (foreign.maker(boxes) === joined)
+    throw misfit(
+      family,
+      'its boxes are not decoded inside, and the file does not hold its priors: export it with the decoding (and priors) inside',
+    )
   return await probed(foreign, grids, boxes)
 }
 
