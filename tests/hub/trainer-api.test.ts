@@ -94,6 +94,8 @@ describe('trainer API', () => {
     const { test } = await withRun(t)
     const trainer = await TrainerPlayer.create(test)
     const lease = (await trainer.lease())!
+    // A pass of the loop between the two lines below would rightly give the run back to the queue.
+    await test.hub.loop.stop()
     test.clock.ahead += (leaseSeconds + 1) * 1000
     assert.equal(await trainer.heartbeat(lease, 1), false)
   })
