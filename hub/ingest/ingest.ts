@@ -49,7 +49,7 @@ export class Ingest {
   readonly #waiting: Waiting[] = []
   /** What new samples of a camera and day are compared with; read from the database when it is first needed. */
   readonly #known = new Map<string, { day: string; known: Known[] }>()
-  #committing: Promise<void> | undefined
+  #committing = false
   #lastCluster: number | undefined
 
   constructor(parts: Parts) {
@@ -76,9 +76,7 @@ export class Ingest {
     await new Promise<void>((resolve, reject) => {
       const settle = (error?: unknown) => (error === undefined ? resolve() : reject(error))
       this.#waiting.push({ device, sample: message, thumbnail, settle })
-      this.#committing ??= this.#commitAll().finally(() => {
-        this.#committing = undefined
-      })
+      if (!this.#committing) void this.#commitAll()
     })
   }
 
@@ -90,6 +88,7 @@ export class Ingest {
 
   /** Samples that came in while one commit was on its way to the disk share the next one. */
   async #commitAll(): Promise<void> {
+    this.#committing = true
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, mostPerCommit)
       try {
@@ -99,6 +98,8 @@ export class Ingest {
         for (const { settle } of batch) settle(error)
       }
     }
+    // In the same turn in which the list was seen empty: a sample that comes later starts the next pass itself.
+    this.#committing = false
   }
 
   async #commit(batch: readonly Waiting[]): Promise<void> {
