@@ -2,6 +2,7 @@
 import i18n from 'i18next'
 import { initReactI18next } from 'react-i18next'
 import { chinese } from './chinese.ts'
+import { english } from './english.ts'
 
 const stored = localStorage.getItem('muninn.language')
 
@@ -13,7 +14,7 @@ i18n
     keySeparator: false,
     nsSeparator: false,
     interpolation: { escapeValue: false },
-    resources: { zh: { translation: chinese }, en: { translation: {} } },
+    resources: { zh: { translation: chinese }, en: { translation: english } },
   })
   .catch(console.error)
 i18n.on('languageChanged', (language) => {

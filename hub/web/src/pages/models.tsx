@@ -310,7 +310,7 @@ function RolloutCard({ rollout, nameOf }: { rollout: Rollout; nameOf: (sha256: s
         <div>
           <Text fw={600}>{t('Rolling out {{name}}', { name: nameOf(rollout.model) })}</Text>
           <Text size="xs" c="dimmed">
-            {t('{{done}} of {{total}} devices run it for good', { done: confirmed, total: all.length })}
+            {t('{{done}} of {{count}} devices run it for good', { done: confirmed, count: all.length })}
             {rollout.reason && ` · ${rollout.reason}`}
           </Text>
         </div>

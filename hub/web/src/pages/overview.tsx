@@ -73,7 +73,7 @@ export default function OverviewPage() {
             title={t('Mine')}
             value={String(samples.lastHour)}
             about={t('frames in the last hour')}
-            extra={t('{{online}} of {{total}} devices online', { online: devices.online, total: devices.total })}
+            extra={t('{{online}} of {{count}} devices online', { online: devices.online, count: devices.total })}
           />
           <Arrow />
           <Step

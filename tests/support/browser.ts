@@ -1,0 +1,26 @@
+/** A browser in front of a test's hub, signed in by link. */
+import { existsSync } from 'node:fs'
+import { chromium, type Page } from 'playwright-core'
+import type { TestHub } from './hub.ts'
+
+const path = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((each) => existsSync(each))
+/** Why such tests are left out here; false: they are not. */
+export const noBrowser = path === undefined ? 'no Chromium is installed' : false
+
+interface Closing {
+  after(close: () => Promise<void>): void
+}
+
+export async function openPage(t: Closing, { hub }: TestHub, language: 'en' | 'zh' = 'en'): Promise<Page> {
+  const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking']
+  const browser = await chromium.launch({ executablePath: path!, args })
+  t.after(() => browser.close())
+  const page = await browser.newPage({
+    viewport: { width: 1400, height: 900 },
+    locale: language === 'zh' ? 'zh-CN' : 'en-GB',
+    baseURL: hub.app.listeningOrigin,
+  })
+  await page.goto(`/?token=${hub.accounts.newLinkToken()}`)
+  await page.locator('nav').waitFor()
+  return page
+}
