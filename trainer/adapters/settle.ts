@@ -2,15 +2,10 @@
 import ort from 'onnxruntime-node'
 import { MuninnError } from '../../protocol/errors.ts'
 import { GraphBuilder, type Value } from '../graph/builder.ts'
-import { type DataType, elementCount, emptyGraph, type Graph, intTensor, type Node, type TensorData } from '../onnx/graph.ts'
+import { foldable } from '../onnx/evaluate.ts'
+import { type DataType, elementCount, emptyGraph, type Graph, type Node, type TensorData } from '../onnx/graph.ts'
 import { writeOnnx } from '../onnx/write.ts'
 
-/** Ops that are computed before the run when all their inputs are known. Cast is safe here: it makes only types that we read. */
-const foldable = new Set(
-  'Add And Cast Ceil Concat ConstantOfShape Div Equal Exp Expand Floor Gather Greater Identity Less Max Min Mod Mul Neg Not Or Pow Range Reciprocal ReduceProd Reshape Slice Split Sqrt Squeeze Sub Tile Transpose Unsqueeze Where'.split(
-    ' ',
-  ),
-)
 const readable: readonly DataType[] = ['float32', 'int64', 'int32', 'bool']
 /** Larger results are left to the run. */
 const largest = 4_000_000
@@ -32,9 +27,12 @@ export async function settle(theirs: Graph, size: { width: number; height: numbe
   const g = GraphBuilder.from({ ...foreign, inputs, nodes: [], outputs: [] })
   for (const node of foreign.nodes) {
     try {
-      for (const [name, tensor] of await foldedOf(g, node)) g.initializer(name, tensor)
-      if (node.outputs.every((name) => name === '' || g.has(name))) continue
-      g.append(node.op === 'Resize' ? byFactors(g, node) : node)
+      const made = g.appendFolded(node.op === 'Resize' ? byFactors(g, node) : node)
+      if (made.every(({ name }) => name === '' || g.graph.initializers.has(name))) continue
+      const computed = await largeConstants(g, node, made)
+      if (computed.length === 0) continue
+      g.graph.nodes.pop()
+      for (const [name, tensor] of computed) g.initializer(name, tensor)
     } catch (cause) {
       if (cause instanceof MuninnError) throw cause
       const why = cause instanceof Error ? cause.message : String(cause)
@@ -69,35 +67,22 @@ function fixed(shape: readonly (number | string)[], { width, height }: { width: 
   return shape.map((each, i) => (typeof each === 'number' && each > 0 ? each : (open[i] ?? 1)))
 }
 
-async function foldedOf(g: GraphBuilder, node: Node): Promise<(readonly [string, TensorData])[]> {
-  if (node.domain !== '') return []
-  if (node.op === 'Shape') {
-    const { shape } = g.value(node.inputs[0]!)
-    if (shape.includes(-1)) return []
-    const from = Number(node.attributes.start ?? 0)
-    const to = Number(node.attributes.end ?? shape.length)
-    const part = shape.slice(from, to)
-    return [[node.outputs[0]!, intTensor([part.length], part)]]
-  }
-  const known = node.inputs.map((name) => (name === '' ? null : g.constantOf(name)))
-  if (
-    !foldable.has(node.op) ||
-    known.length === 0 ||
-    known.some((each) => each === undefined || (each && !readable.includes(each.type)))
+/** What follows from constants and is too large for the builder to work out, or has several outputs: onnxruntime computes it once. */
+async function largeConstants(g: GraphBuilder, node: Node, made: readonly Value[]): Promise<(readonly [string, TensorData])[]> {
+  const inputs = node.inputs.filter((name) => name !== '').map((name) => [name, g.constantOf(name)] as const)
+  const outputs = made.filter(({ name }) => name !== '')
+  const known = inputs.length > 0 && inputs.every(([, tensor]) => tensor && readable.includes(tensor.type))
+  const small = outputs.every(
+    ({ type, shape }) => readable.includes(type) && !shape.includes(-1) && elementCount(shape) <= largest,
   )
-    return []
-  const probe = GraphBuilder.from({ ...emptyGraph('fold'), opsets: { ...g.graph.opsets } })
-  for (const [i, name] of node.inputs.entries()) if (name && !probe.has(name)) probe.initializer(name, known[i]!)
-  const made = probe.append(node)
-  if (made.some((each) => !readable.includes(each.type) || each.shape.includes(-1) || elementCount(each.shape) > largest))
-    return []
-  if (node.op === 'Identity') return [[node.outputs[0]!, known[0]!]]
-  return await computed(probe, made)
-}
-
-async function computed(probe: GraphBuilder, values: readonly Value[]): Promise<(readonly [string, TensorData])[]> {
-  const outputs = values.filter(({ name }) => name !== '')
-  const graph = { ...probe.graph, outputs: outputs.map(({ name, type, shape }) => ({ name, type, shape })) }
+  if (node.domain !== '' || !(foldable.includes(node.op) || node.op === 'Split') || !known || !small) return []
+  const graph = {
+    ...emptyGraph('constants'),
+    opsets: g.graph.opsets,
+    initializers: new Map(inputs.map(([name, tensor]) => [name, tensor!])),
+    nodes: [node],
+    outputs: outputs.map(({ name, type, shape }) => ({ name, type, shape })),
+  }
   const session = await ort.InferenceSession.create(writeOnnx(graph), { graphOptimizationLevel: 'disabled', logSeverityLevel: 4 })
   try {
     const results = await session.run({})

@@ -18,19 +18,12 @@ export interface Inferred {
   readonly faults: readonly Fault[]
 }
 
-/**
- * @param sizes of symbolic dimensions by name; others are unknown
- * @param withShapes whether a value that follows from the size of an input counts as known
- */
-export function infer(
-  graph: Graph,
-  { sizes = {}, withShapes = true }: { sizes?: Readonly<Record<string, number>>; withShapes?: boolean } = {},
-): Inferred {
+export function infer(graph: Graph): Inferred {
   const values = new Map<string, Shaped>()
   const known = new Map<string, TensorData>(graph.initializers)
   const faults: Fault[] = []
   for (const { name, type, shape } of graph.inputs)
-    values.set(name, { type, shape: shape.map((size) => (typeof size === 'number' ? size : (sizes[size] ?? -1))) })
+    values.set(name, { type, shape: shape.map((size) => (typeof size === 'number' ? size : -1)) })
   for (const [name, { type, shape }] of graph.initializers) values.set(name, { type, shape })
   for (const node of graph.nodes) {
     if (node.inputs.some((name) => name !== '' && !values.has(name))) continue
@@ -38,13 +31,8 @@ export function infer(
     const constant = (index: number) => known.get(node.inputs[index] ?? '')
     try {
       const out = inferOutputs({ node, inputs: shapes, constant })
-      const asksShape = node.op === 'Shape' || node.op === 'Size'
       const value =
-        node.op === 'Constant' && node.domain === ''
-          ? constantValue(node)
-          : asksShape && !withShapes && !known.has(node.inputs[0]!)
-            ? undefined
-            : evaluate({ node, shapes, constant, out: out[0]! })
+        node.op === 'Constant' && node.domain === '' ? constantValue(node) : evaluate({ node, shapes, constant, out: out[0]! })
       if (value) known.set(node.outputs[0]!, value)
       for (const [i, name] of node.outputs.entries()) {
         const each = i === 0 && value ? value : out[i]

@@ -38,6 +38,13 @@ export function first({ inputs, node }: InferenceInput): Shaped {
   return value
 }
 
+/** The output is as the first input. */
+export const same: ShapeRule = (input) => [first(input)]
+
+/** For a shape that hangs on a value which nothing here knows. */
+export const unknown = ({ node: { op, name } }: InferenceInput, what: string) =>
+  new Error(`${op} ${name} has ${what} that is known only in the run`)
+
 export const normalAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis)
 
 /** Multidirectional broadcasting (ONNX, Broadcasting in ONNX). */

@@ -3,19 +3,15 @@ import {
   broadcast,
   countOf,
   first,
-  type InferenceInput,
   intOf,
   ints,
   intsOf,
   normalAxis,
   numbers,
   type ShapeRule,
+  same,
+  unknown,
 } from './inference.ts'
-
-const unknown = ({ node: { op, name } }: InferenceInput, what: string) =>
-  new Error(`${op} ${name} has ${what} that is known only in the run`)
-
-const same: ShapeRule = (input) => [first(input)]
 
 const slice: ShapeRule = (input) => {
   const { shape, type } = first(input)

@@ -12,16 +12,16 @@ import {
   numbers,
   type Shaped,
   type ShapeRule,
+  same,
   shapeSlice,
   textOf,
+  unknown,
 } from './inference.ts'
 import { movementShapes } from './movement-shapes.ts'
 import { windowShapes } from './window-shapes.ts'
 
 export { broadcast, floatOf, intOf, intsOf, normalAxis, type Shaped, textOf } from './inference.ts'
 export { resolvePads, transposedPads } from './window-shapes.ts'
-
-const same: ShapeRule = (input) => [first(input)]
 
 const binary: ShapeRule = ({ inputs: [a, b] }) => [{ shape: broadcast(a!.shape, b!.shape), type: a!.type }]
 const variadic: ShapeRule = ({ inputs }) => [
@@ -100,10 +100,10 @@ const rules: Readonly<Record<string, ShapeRule>> = {
     const value = constantValue(node)
     return [{ shape: value.shape, type: value.type }]
   },
-  ConstantOfShape: ({ node, constant }) => {
-    const value = node.attributes.value
-    const shape = numbers(constant(0))
-    if (!shape) throw new Error(`ConstantOfShape ${node.name} has a shape that is known only in the run`)
+  ConstantOfShape: (input) => {
+    const { value } = input.node.attributes
+    const shape = numbers(input.constant(0))
+    if (!shape) throw unknown(input, 'a shape')
     return [{ shape, type: typeof value === 'object' && 'tensor' in value ? value.tensor.type : 'float32' }]
   },
   DequantizeLinear: ({ inputs: [x, scale] }) => [{ shape: x!.shape, type: scale!.type }],
@@ -149,7 +149,7 @@ const rules: Readonly<Record<string, ShapeRule>> = {
     const known = from !== undefined && to !== undefined && step !== undefined
     return [{ shape: [known ? Math.max(0, Math.ceil((to - from) / step)) : -1], type: start!.type }]
   },
-  RMSNormalization: (input) => [first(input)],
+  RMSNormalization: same,
   Shape: (input) => [{ shape: [shapeSlice(input.node.attributes, first(input).shape).length], type: 'int64' }],
   Size: () => [{ shape: [], type: 'int64' }],
   TopK: (input) => {
