@@ -30,6 +30,10 @@ function unknownFlags(definitions: ArgsDef, rawArgs: readonly string[]): string[
     .filter((name) => !known.has(name) && !known.has(name.replace(/^no-/, '')))
 }
 
+// onnxruntime otherwise keeps events in the user's cache folder and sends them to its makers (core/platform/posix/telemetry.cc). It looks when
+// its first session is made; processes and threads that a command starts have it from here.
+process.env.ORT_DISABLE_TELEMETRY = '1'
+
 async function main(args: readonly string[]): Promise<number> {
   const [name, ...rawArgs] = args
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {

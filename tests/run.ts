@@ -12,6 +12,9 @@ const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
   .sort()
   .map((file) => join(folder, file))
 
+// Tests make sessions without the command line, which sets this (cli/main.ts).
+process.env.ORT_DISABLE_TELEMETRY = '1'
+
 const counts = { passed: 0, failed: 0, skipped: 0 }
 const skipped = new Set<string>()
 const failed: string[] = []

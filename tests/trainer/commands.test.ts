@@ -1,7 +1,7 @@
 /** The trainer's commands as people and scripts use them: what they print, write and refuse. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,10 +20,14 @@ const main = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 const street = join(folder, 'street')
 const names: readonly string[] = kinds
 
-const muninn = async (...args: string[]): Promise<{ code: number; out: string; err: string }> =>
+type Ended = { code: number; out: string; err: string }
+const muninnIn = async (env: NodeJS.ProcessEnv, ...args: string[]): Promise<Ended> =>
   await new Promise((resolve) => {
-    execFile(process.execPath, [main, ...args], (error, out, err) => resolve({ code: error ? Number(error.code) : 0, out, err }))
+    execFile(process.execPath, [main, ...args], { env }, (error, out, err) =>
+      resolve({ code: error ? Number(error.code) : 0, out, err }),
+    )
   })
+const muninn = async (...args: string[]) => await muninnIn(process.env, ...args)
 
 before(async () => {
   await mkdir(join(street, 'images'), { recursive: true })
@@ -43,6 +47,24 @@ before(async () => {
   }
   const categories = kinds.map((name, id) => ({ id, name }))
   await writeFile(join(street, 'coco.json'), JSON.stringify({ images, annotations, categories }))
+})
+
+describe('muninn', () => {
+  it("leaves nothing of onnxruntime's telemetry behind", async () => {
+    const home = join(folder, 'home')
+    await mkdir(home)
+    const { ORT_DISABLE_TELEMETRY: _, XDG_CACHE_HOME: __, ...env } = process.env
+    const { code } = await muninnIn(
+      { ...env, HOME: home },
+      'detect',
+      '--model',
+      model,
+      '--image',
+      join(street, 'images', '0.jpg'),
+    )
+    assert.equal(code, 0)
+    assert.deepEqual(readdirSync(home, { recursive: true }), [])
+  })
 })
 
 describe('muninn evaluate', () => {
