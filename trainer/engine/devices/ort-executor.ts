@@ -93,14 +93,23 @@ export class OrtExecutor implements Executor<ort.Tensor> {
 
 export const tensorOf = ({ type, shape, data }: Feed): ort.Tensor => new ort.Tensor(type, data as Float32Array, shape)
 
-/** What is wrong and what helps. */
+/** What is wrong and what helps; onnxruntime's own words (source lines, class names) stay with the cause. */
 function whyNot(provider: Provider, words: string): string {
-  const first = words.split('\n')[0]!.slice(0, 300)
   if (provider === 'webgpu' && /adapter|vulkan|Dawn/i.test(words))
-    return `WebGPU found no graphics card here; on Linux it needs libvulkan.so.1 and the card's Vulkan driver (${first})`
-  if (provider === 'cuda' && /providers_cuda|providers_shared|not (been )?(enabled|found|available)|cuda|cudnn/i.test(words))
-    return `CUDA does not work here. onnxruntime's CUDA libraries are not in the default install: ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node (Linux, x86-64) fetches them; CUDA 12 and cuDNN 9 must be on the library path (${first})`
-  return `onnxruntime's ${provider} provider does not take the training step: ${first}`
+    return "WebGPU found no graphics card here; on Linux it needs libvulkan.so.1 and the card's Vulkan driver"
+  if (provider === 'cuda' && !cudaLibraries())
+    return "onnxruntime's CUDA libraries are not in the default install: ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node (Linux, x86-64) fetches them"
+  const missing = /lib(?:cudnn|cublas|cudart|cufft|curand|nvrtc)[\w.]*/.exec(words)?.[0]
+  if (provider === 'cuda' && missing)
+    return `CUDA 12 and cuDNN 9 must be on the library path: ${missing} was not found or does not fit`
+  const failure = /CUDA failure \d+: ([^;\n]+)/i.exec(words)?.[1]?.trim()
+  if (failure) return `CUDA: ${failure}; it needs NVIDIA's driver for CUDA 12 and a card that is free (nvidia-smi tells)`
+  const why = words
+    .split('\n')[0]!
+    // "...src/core/x.cc:12 void Type::function(arguments) what is wrong"
+    .replace(/^.*\.(?:cc|h):\d+ (?:.*?\) )?/, '')
+    .slice(0, 160)
+  return `onnxruntime's ${provider} provider does not take the training step (${why}); train with --device cpu`
 }
 
 function identity(): Uint8Array {
