@@ -11,6 +11,7 @@ import type { TSchema } from 'typebox'
 import { Value } from 'typebox/value'
 import { errors, MuninnError } from '../protocol/errors.ts'
 import { parse } from '../protocol/parse.ts'
+import { say } from '../protocol/sentences.ts'
 import { sessionRoutes } from './auth/session-routes.ts'
 import { tokenRoutes } from './auth/token-routes.ts'
 import { datasetRoutes } from './datasets/dataset-routes.ts'
@@ -57,13 +58,13 @@ export async function buildApp(parts: HubParts): Promise<App> {
     const known = toMuninnError(error)
     if (known.status >= 500) request.log.error({ err: error, url: request.url }, 'request failed')
     const message = known.code === 'INTERNAL' ? `${errors.INTERNAL.meaning} (${request.id})` : known.message
-    return reply.status(known.status).send({ code: known.code, message })
+    return reply.status(known.status).send({ code: known.code, message, ...(known.said && { said: known.said }) })
   })
 
   await app.register(cookie)
   await app.register(rateLimit, {
     global: false,
-    errorResponseBuilder: () => new MuninnError('TOO_MANY_REQUESTS', errors.TOO_MANY_REQUESTS.meaning),
+    errorResponseBuilder: () => new MuninnError('TOO_MANY_REQUESTS', say('error.too-many-tries')),
   })
   await app.register(swagger, { openapi: { info: { title: 'Muninn', description: 'The hub of Muninn.', version: '1' } } })
   await app.register(swaggerUi, { routePrefix: '/docs' })
@@ -71,7 +72,7 @@ export async function buildApp(parts: HubParts): Promise<App> {
   app.get('/healthz', async () => ({ ok: true }))
   app.get('/readyz', async () => {
     await parts.knex.raw('select 1')
-    if (!parts.broker.connected) throw new MuninnError('UNAVAILABLE', 'the broker is not connected')
+    if (!parts.broker.connected) throw new MuninnError('UNAVAILABLE', say('error.broker-away'))
     return { ok: true }
   })
 

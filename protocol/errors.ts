@@ -1,4 +1,6 @@
 /** The one table of errors that people and programs see: code -> HTTP status and what it means. The README lists it; a test raises each. */
+import { inEnglish, type Said, type Words } from './sentences.ts'
+
 export const errors = {
   INVALID_INPUT: {
     status: 400,
@@ -39,11 +41,14 @@ export type ErrorCode = keyof typeof errors
 export class MuninnError extends Error {
   readonly code: ErrorCode
   readonly status: number
+  /** The message as sentences that a page can say in its reader's language; what only programs meet is English alone. */
+  readonly said: Words | undefined
 
-  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options)
+  constructor(code: ErrorCode, message: string | Said | Words, options?: { cause?: unknown }) {
+    super(typeof message === 'string' ? message : inEnglish(message), options)
     this.name = 'MuninnError'
     this.code = code
     this.status = errors[code].status
+    this.said = typeof message === 'string' ? undefined : [message].flat()
   }
 }

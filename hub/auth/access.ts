@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { MuninnError } from '../../protocol/errors.ts'
 import { type Role, roles } from '../../protocol/http/session.ts'
+import { say } from '../../protocol/sentences.ts'
 
 export interface Identity {
   readonly name: string
@@ -48,9 +49,9 @@ export class Access {
   authenticate(...allowed: readonly (Role | 'trainer')[]): (request: FastifyRequest) => Promise<void> {
     return async (request) => {
       const identity = await this.identify(request)
-      if (!identity) throw new MuninnError('NOT_SIGNED_IN', 'sign in first')
+      if (!identity) throw new MuninnError('NOT_SIGNED_IN', say('error.sign-in'))
       if (!allowed.some((role) => mayActAs(identity.role, role)))
-        throw new MuninnError('NOT_ALLOWED', `this needs the role ${allowed.join(' or ')}; ${identity.name} is ${identity.role}`)
+        throw new MuninnError('NOT_ALLOWED', say('error.needs-role', { ...identity, needed: allowed.join(', ') }))
       request.identity = identity
     }
   }
@@ -63,6 +64,6 @@ function mayActAs(has: Role | 'trainer', needed: Role | 'trainer'): boolean {
 
 /** The name of whoever asks; only in routes behind `authenticate`. */
 export function nameOf(request: FastifyRequest): string {
-  if (!request.identity) throw new MuninnError('NOT_SIGNED_IN', 'sign in first')
+  if (!request.identity) throw new MuninnError('NOT_SIGNED_IN', say('error.sign-in'))
   return request.identity.name
 }

@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { NewUser, SignIn, User, UserChange } from '../../protocol/http/session.ts'
+import { say } from '../../protocol/sentences.ts'
 import { hashToken, type Identity } from './access.ts'
 import { checkPassword, hashPassword } from './passwords.ts'
 import type { UserRepository, UserRow } from './user-repository.ts'
@@ -48,10 +49,7 @@ export class Accounts {
 
   async #byLink(token: string): Promise<UserRow> {
     if (this.#linkHash === undefined || hashToken(token) !== this.#linkHash)
-      throw new MuninnError(
-        'NOT_SIGNED_IN',
-        'this link was used already or is of an earlier start; the hub prints a new one when it starts',
-      )
+      throw new MuninnError('NOT_SIGNED_IN', say('error.link-used'))
     this.#linkHash = undefined
     const created = await this.#users.insert({ name: linkUser, role: 'admin', password_hash: null, created_at: this.#now() })
     const row = created ?? (await this.#users.findByName(linkUser))
@@ -65,7 +63,7 @@ export class Accounts {
     const row = await this.#users.findByName(name)
     const right = await checkPassword(password, row?.password_hash ?? (await nobodysHash))
     if (!right || !row || row.disabled || row.password_hash === null)
-      throw new MuninnError('NOT_SIGNED_IN', 'wrong name or password')
+      throw new MuninnError('NOT_SIGNED_IN', say('error.wrong-password'))
     return row
   }
 
@@ -91,7 +89,7 @@ export class Accounts {
   /** @throws MuninnError VERSION_CONFLICT when the name is taken */
   async add({ name, password, role }: Static<typeof NewUser>): Promise<User> {
     const row = await this.#users.insert({ name, role, password_hash: await hashPassword(password), created_at: this.#now() })
-    if (!row) throw new MuninnError('VERSION_CONFLICT', `there is a user ${name} already`)
+    if (!row) throw new MuninnError('VERSION_CONFLICT', say('error.user-exists', { name }))
     return view(row)
   }
 
@@ -101,7 +99,7 @@ export class Accounts {
     if (!row) throw new MuninnError('NOT_FOUND', `there is no user ${id}`)
     const loses = (role !== undefined && role !== 'admin') || disabled === true
     if (row.role === 'admin' && !row.disabled && loses && (await this.#users.countAdmins()) === 1)
-      throw new MuninnError('NOT_READY', `${row.name} is the last admin; make someone else admin first`)
+      throw new MuninnError('NOT_READY', say('error.last-admin', { name: row.name }))
     const change = {
       ...(role === undefined ? {} : { role }),
       ...(disabled === undefined ? {} : { disabled }),

@@ -2,6 +2,7 @@
 import { Type } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
 import { NewUser, Session, SignIn, User, UserChange } from '../../protocol/http/session.ts'
+import { say } from '../../protocol/sentences.ts'
 import type { App } from '../app.ts'
 import type { HubParts } from '../hub.ts'
 import { sessionCookie, sessionSeconds } from './accounts.ts'
@@ -29,7 +30,7 @@ export function sessionRoutes(app: App, { access, accounts, config }: HubParts):
 
   app.get('/api/session', { schema: { response: { 200: Session } } }, async (request) => {
     const session = await accounts.sessionOf(request)
-    if (!session) throw new MuninnError('NOT_SIGNED_IN', 'not signed in')
+    if (!session) throw new MuninnError('NOT_SIGNED_IN', say('error.sign-in'))
     return { user: session.user, demo: config.demo }
   })
 

@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
 import { DatasetRecord, type DatasetVersion } from '../../protocol/http/training.ts'
 import { parse, parseJson } from '../../protocol/parse.ts'
+import { say } from '../../protocol/sentences.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { Events } from '../events/events.ts'
 import type { SettingsRepository } from '../settings/settings-repository.ts'
@@ -52,8 +53,7 @@ export class Datasets {
       annotations: record.annotations.filter(({ label }) => known.has(label)),
     }))
     const { records } = withoutLeaks(cleaned, await this.#labelled.heldOutClusters())
-    if (records.length === 0)
-      throw new MuninnError('NOT_READY', 'no picture is labelled yet; accept some on the Label page first')
+    if (records.length === 0) throw new MuninnError('NOT_READY', say('error.nothing-labelled'))
     assertNoLeak(records)
 
     const { sha256: digest } = await this.#blobs.put(Buffer.from(datasetText({ classes, records })))

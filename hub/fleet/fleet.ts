@@ -4,6 +4,7 @@ import type { Knex } from 'knex'
 import type { Static } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Device, Enrolment, NewDevice } from '../../protocol/http/fleet.ts'
+import { say } from '../../protocol/sentences.ts'
 import { type Deployment, downTopic, type Preview, type Status, type Telemetry, type Watch } from '../../protocol/topics.ts'
 import { hashPassword } from '../auth/passwords.ts'
 import type { Broker } from '../broker/broker.ts'
@@ -61,8 +62,7 @@ export class Fleet {
       const row = { id, name: name || id, site: site ?? '', created_at: now(), password_hash }
       return await devices.insert({ ...row, desired_model: champion, desired_deployment: champion ? 1 : 0 }, trx)
     })
-    if (!created)
-      throw new MuninnError('VERSION_CONFLICT', `there is a device ${id} already; choose another name or give it a new password`)
+    if (!created) throw new MuninnError('VERSION_CONFLICT', say('error.device-exists', { id }))
     await this.#parts.desired.publish([id])
     this.#parts.events.emit({ kind: 'device', id })
     return this.#enrolment(id, password, hostname)
@@ -166,4 +166,4 @@ export class Fleet {
 }
 
 const newPassword = () => randomBytes(24).toString('base64url')
-const missing = (id: string) => new MuninnError('NOT_FOUND', `there is no device ${id}`)
+const missing = (id: string) => new MuninnError('NOT_FOUND', say('error.no-device', { id }))

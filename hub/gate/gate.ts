@@ -1,6 +1,7 @@
 /** The gate: whether a challenger has proved, on held-out pictures, that it may take the champion's place. Pure. */
 import type { Settings } from '../../protocol/http/fleet.ts'
 import type { Evaluation, RunReport } from '../../protocol/http/training.ts'
+import { say, type Words } from '../../protocol/sentences.ts'
 
 export type GateSettings = Settings['gate']
 
@@ -14,8 +15,8 @@ export interface GateQuestion {
 
 export interface GateVerdict {
   readonly passed: boolean
-  /** Plain words with numbers, what speaks against it first. */
-  readonly reasons: string[]
+  /** With numbers, what speaks against it first. */
+  readonly reasons: Words
 }
 
 /** With fewer true boxes than this, one lucky or unlucky box moves a class's AP50 by more than any sensible limit: it is told, not judged. */
@@ -27,50 +28,39 @@ const short = (sha256: string) => sha256.slice(0, 8)
 
 /** Decides with a paired bootstrap (Efron & Tibshirani 1993, ch. 13) that the trainer made over the same held-out pictures. */
 export function decideGate({ report, settings, model, champion }: GateQuestion): GateVerdict {
-  const against: string[] = []
-  const for_: string[] = []
-  const judge = (holds: boolean, yes: string, no: string) => void (holds ? for_.push(yes) : against.push(no))
+  const against: Words = []
+  const for_: Words = []
   const { challenger } = report
 
-  if (challenger.model !== model)
-    against.push(`The report is about file ${short(challenger.model)}, not about ${short(model)}, which would be deployed.`)
-  judge(
-    challenger.images >= settings.minimumImages,
-    `Judged on ${challenger.images} held-out pictures (at least ${settings.minimumImages} are asked for).`,
-    `Only ${challenger.images} held-out pictures; at least ${settings.minimumImages} are needed to judge. Label more audit and held-out samples.`,
-  )
+  if (challenger.model !== model) against.push(say('gate.other-file', { about: short(challenger.model), file: short(model) }))
+  const judged = { count: challenger.images, minimum: settings.minimumImages }
+  if (challenger.images >= settings.minimumImages) for_.push(say('gate.enough-pictures', judged))
+  else against.push(say('gate.few-pictures', judged))
 
   if (champion === null) {
-    judge(
-      challenger.mAP50.value > 0,
-      `First model: mAP50 is ${points(challenger.mAP50.value)}; there is no champion to beat.`,
-      'First model: it finds nothing on the held-out pictures (mAP50 is 0).',
-    )
+    if (challenger.mAP50.value > 0) for_.push(say('gate.first-model', { value: points(challenger.mAP50.value) }))
+    else against.push(say('gate.finds-nothing'))
   } else if (!report.champion || !report.difference) {
-    against.push('The champion was not evaluated on the same held-out pictures, so there is nothing to compare with.')
+    against.push(say('gate.no-comparison'))
   } else if (report.champion.model !== champion) {
-    against.push(
-      `It was compared with ${short(report.champion.model)}, but ${short(champion)} has become champion in the meantime. Train again.`,
-    )
+    against.push(say('gate.former-champion', { former: short(report.champion.model), champion: short(champion) }))
   } else {
     const gain = report.difference.mAP50
-    const numbers = `mAP50 ${points(report.champion.mAP50.value)} → ${points(challenger.mAP50.value)} (${signed(gain.value)})`
-    judge(
-      gain.value >= settings.minimumGain,
-      `${numbers}, at least ${signed(settings.minimumGain)} is asked for.`,
-      `${numbers}, but at least ${signed(settings.minimumGain)} is asked for.`,
-    )
-    const interval = `The paired 95 % interval of the gain is ${signed(gain.low)} to ${signed(gain.high)}`
-    judge(
-      gain.low > -settings.tolerance,
-      `${interval}; its low end is above ${signed(-settings.tolerance)}.`,
-      `${interval}; its low end must be above ${signed(-settings.tolerance)}: the gain may be chance.`,
-    )
+    const numbers = {
+      before: points(report.champion.mAP50.value),
+      after: points(challenger.mAP50.value),
+      gain: signed(gain.value),
+      minimum: signed(settings.minimumGain),
+    }
+    if (gain.value >= settings.minimumGain) for_.push(say('gate.gain', numbers))
+    else against.push(say('gate.little-gain', numbers))
+    const interval = { low: signed(gain.low), high: signed(gain.high), limit: signed(-settings.tolerance) }
+    if (gain.low > -settings.tolerance) for_.push(say('gate.interval', interval))
+    else against.push(say('gate.chance', interval))
     for (const { label, loss, truths } of classLosses(report.champion, challenger)) {
       if (loss <= settings.maximumClassLoss) continue
-      const words = `Class “${label}” loses ${points(loss)} AP50`
-      if (truths < fewestTruths) for_.push(`${words}, but with only ${truths} true boxes that is not judged.`)
-      else against.push(`${words} (at most ${points(settings.maximumClassLoss)} is allowed).`)
+      if (truths < fewestTruths) for_.push(say('gate.class-unjudged', { label, loss: points(loss), count: truths }))
+      else against.push(say('gate.class-loss', { label, loss: points(loss), limit: points(settings.maximumClassLoss) }))
     }
   }
   return { passed: against.length === 0, reasons: [...against, ...for_] }

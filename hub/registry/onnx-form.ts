@@ -1,5 +1,6 @@
 /** Reads the names and types of an ONNX file's inputs and outputs, no more: enough to refuse a file that no device could run. */
 import { MuninnError } from '../../protocol/errors.ts'
+import { say } from '../../protocol/sentences.ts'
 
 interface Value {
   readonly name: string
@@ -34,7 +35,7 @@ export function checkDeployedForm(file: Uint8Array): void {
     inputs = blocks(parts, 11).map(readValue)
     outputs = blocks(parts, 12).map(readValue)
   } catch (cause) {
-    throw new MuninnError('BAD_MODEL', 'this is not an ONNX file, or it is cut off', { cause })
+    throw new MuninnError('BAD_MODEL', say('error.no-onnx'), { cause })
   }
   const faults = [
     ...missing(inputs, 'input', 'image', uint8),

@@ -5,6 +5,7 @@ import { MuninnError } from '../../protocol/errors.ts'
 import { GateResult, type ImportModel, type ModelVersion } from '../../protocol/http/training.ts'
 import { type FileReference, ModelManifest, type SignedManifest } from '../../protocol/manifest.ts'
 import { parseJson } from '../../protocol/parse.ts'
+import { say } from '../../protocol/sentences.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { Events } from '../events/events.ts'
 import type { DeviceRepository } from '../fleet/device-repository.ts'
@@ -99,8 +100,7 @@ export class Registry {
     const file = await this.checkFile(sha256)
     const added = await this.#knex.transaction(async (trx) => {
       if (await this.#models.find(sha256, trx)) return false
-      if (meta.champion && (await this.#models.champion(trx)))
-        throw new MuninnError('NOT_READY', 'there is a champion already; bring the model in without `champion` and roll it out')
+      if (meta.champion && (await this.#models.champion(trx))) throw new MuninnError('NOT_READY', say('error.champion-exists'))
       await this.add(
         {
           name: meta.name,

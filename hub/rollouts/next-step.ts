@@ -1,4 +1,5 @@
 /** What a rollout does next: which devices it asks, when it pauses, when it is done. Pure; effects are in `rollouts.ts`. */
+import { few, quote, say, type Words } from '../../protocol/sentences.ts'
 import type { DeploymentState } from '../../protocol/topics.ts'
 
 /** `waiting`: not asked yet. `asked`: asked, and nothing heard of it since. The rest is what the device reports. */
@@ -19,23 +20,26 @@ export interface RolloutPlan {
 }
 
 export type RolloutStep =
-  | { readonly kind: 'wait'; readonly reason: string }
+  | { readonly kind: 'wait'; readonly reason: Words }
   | { readonly kind: 'ask'; readonly wave: number; readonly devices: readonly string[] }
-  | { readonly kind: 'pause'; readonly reason: string }
-  | { readonly kind: 'finish'; readonly reason: string }
+  | { readonly kind: 'pause'; readonly reason: Words }
+  | { readonly kind: 'finish'; readonly reason: Words }
 
 /**
  * The first wave proves the model; a later one starts when every device of the one before has confirmed it. One that is offline
  * does not hold the others up once any device has confirmed: it was asked, and does what is desired when it comes back.
  */
 export function nextStep({ state, wave, waves }: RolloutPlan): RolloutStep {
-  if (state !== 'running') return { kind: 'wait', reason: state }
+  if (state !== 'running') return { kind: 'wait', reason: [] }
   const all = waves.flat()
   const failed = all.find((device) => device.state === 'refused' || device.state === 'rolled-back')
   if (failed)
     return {
       kind: 'pause',
-      reason: `${failed.device} ${failed.state === 'refused' ? 'refused' : 'rolled back'}: ${failed.reason || 'no reason given'}`,
+      reason: [
+        say(failed.state === 'refused' ? 'rollout.refused' : 'rollout.device-rolled-back', { device: failed.device }),
+        ...(failed.reason ? quote(failed.reason) : [say('rollout.no-reason')]),
+      ],
     }
 
   const proven = all.some((device) => device.state === 'confirmed')
@@ -49,15 +53,21 @@ export function nextStep({ state, wave, waves }: RolloutPlan): RolloutStep {
   const next = waves.findIndex((devices, index) => index > wave && devices.length > 0)
   if (next >= 0) return { kind: 'ask', wave: next, devices: waves[next]!.map(({ device }) => device) }
   const away = all.filter((device) => device.state !== 'confirmed').map(({ device }) => device)
-  if (all.length === 0) return { kind: 'finish', reason: 'There is no device yet; each one that is added starts with it.' }
-  return {
-    kind: 'finish',
-    reason: away.length > 0 ? `${away.join(', ')} offline: will change over on coming back.` : 'Every device confirmed it.',
-  }
+  if (all.length === 0) return { kind: 'finish', reason: [say('rollout.no-device')] }
+  return { kind: 'finish', reason: [away.length > 0 ? say('rollout.away', { devices: few(away) }) : say('rollout.all')] }
 }
 
-function waitingFor(devices: readonly RolloutDevice[]): string {
-  return `Waiting for ${devices.map(({ device, state, online }) => `${device} (${online ? state : 'offline'})`).join(', ')}.`
+/** States in which a device that was asked may stand; the others end the waiting. */
+const underWay = ['asked', 'fetching', 'verifying', 'self-test', 'probation'] as const
+
+function waitingFor(devices: readonly RolloutDevice[]): Words {
+  const named = (those: readonly RolloutDevice[]) => ({ devices: few(those.map(({ device }) => device)) })
+  const here = underWay.map((each) => [each, devices.filter(({ state, online }) => online && state === each)] as const)
+  const away = devices.filter(({ online }) => !online)
+  return [
+    ...here.flatMap(([each, those]) => (those.length > 0 ? [say(`rollout.waiting-${each}`, named(those))] : [])),
+    ...(away.length > 0 ? [say('rollout.waiting-offline', named(away))] : []),
+  ]
 }
 
 /**

@@ -5,6 +5,8 @@ import { MuninnError } from '../../protocol/errors.ts'
 import type { NewRollout, Rollout, RolloutAction } from '../../protocol/http/fleet.ts'
 import { GateResult } from '../../protocol/http/training.ts'
 import { parseJson } from '../../protocol/parse.ts'
+import { quote, say, type Words } from '../../protocol/sentences.ts'
+import { readWords, storeWords } from '../database/words.ts'
 import type { Events } from '../events/events.ts'
 import type { DesiredStates } from '../fleet/desired.ts'
 import type { DeviceRepository } from '../fleet/device-repository.ts'
@@ -45,9 +47,8 @@ export class Rollouts {
       if (!row) throw new MuninnError('NOT_FOUND', `there is no model ${model}`)
       checkDeployable(row, override)
       const open = await rollouts.open(trx)
-      if (open?.state === 'running')
-        throw new MuninnError('NOT_READY', `rollout ${open.id} is under way; pause or roll it back first`)
-      if (open) await this.#rollBack(open, `replaced by a rollout of another model`, trx)
+      if (open?.state === 'running') throw new MuninnError('NOT_READY', say('error.rollout-open', { id: open.id }))
+      if (open) await this.#rollBack(open, [say('rollout.replaced')], trx)
       const fleet = await devices.list(trx)
       const unknown = (canaries ?? []).filter((id) => !fleet.some((device) => device.id === id))
       if (unknown.length > 0) throw new MuninnError('INVALID_INPUT', `canaries: there is no device ${unknown.join(', ')}`)
@@ -63,27 +64,27 @@ export class Rollouts {
   /** @throws MuninnError NOT_FOUND, NOT_READY naming why the action does not fit */
   async act(id: number, { action, reason }: Static<typeof RolloutAction>, by: string): Promise<Rollout> {
     const { knex, rollouts } = this.#parts
-    const words = `${reason || 'no reason given'} (${by})`
+    const words = [...(reason ? quote(reason) : [say('rollout.no-reason')]), say('rollout.by', { name: by })]
     await knex.transaction(async (trx) => {
       const row = await rollouts.find(id, trx)
       if (!row) throw new MuninnError('NOT_FOUND', `there is no rollout ${id}`)
       if (action === 'rollback') {
         const latest = await rollouts.latest(trx)
-        if (row.state === 'rolled-back') throw new MuninnError('NOT_READY', `rollout ${id} is rolled back already`)
+        if (row.state === 'rolled-back') throw new MuninnError('NOT_READY', say('error.rollout-rolled-back', { id }))
         if (row.state === 'finished' && latest?.id !== id)
-          throw new MuninnError('NOT_READY', `rollout ${id} is not the latest one; roll the model out that should run instead`)
-        if (row.previous === null) throw new MuninnError('NOT_READY', 'there was no model before this one to go back to')
+          throw new MuninnError('NOT_READY', say('error.rollout-not-latest', { id }))
+        if (row.previous === null) throw new MuninnError('NOT_READY', say('error.nothing-before'))
         await this.#rollBack(row, words, trx)
       } else if (action === 'pause') {
-        if (row.state !== 'running') throw new MuninnError('NOT_READY', `rollout ${id} is ${row.state}, not running`)
-        await rollouts.change(id, { state: 'paused', reason: words }, trx)
+        if (row.state !== 'running') throw new MuninnError('NOT_READY', say('error.rollout-not-running', { id }))
+        await rollouts.change(id, { state: 'paused', reason: storeWords(words) }, trx)
       } else {
-        if (row.state !== 'paused') throw new MuninnError('NOT_READY', `rollout ${id} is ${row.state}, not paused`)
+        if (row.state !== 'paused') throw new MuninnError('NOT_READY', say('error.rollout-not-paused', { id }))
         // Devices that failed are asked anew: a device never tries the same deployment number twice.
         for (const device of await rollouts.devices(id, trx))
           if (device.state === 'refused' || device.state === 'rolled-back')
             await rollouts.changeDevice(id, device.device_id, { state: 'waiting', deployment: null, reason: '' }, trx)
-        await rollouts.change(id, { state: 'running', reason: words }, trx)
+        await rollouts.change(id, { state: 'running', reason: storeWords(words) }, trx)
       }
     })
     this.#parts.events.emit({ kind: 'rollout', id })
@@ -135,8 +136,10 @@ export class Rollouts {
 
   /** What a running rollout waits for is shown as its reason. */
   async #note(row: RolloutRow, step: RolloutStep, trx: Knex.Transaction): Promise<boolean> {
-    if (row.state !== 'running' || step.kind !== 'wait' || step.reason === row.reason) return false
-    await this.#parts.rollouts.change(row.id, { reason: step.reason }, trx)
+    if (row.state !== 'running' || step.kind !== 'wait') return false
+    const reason = storeWords(step.reason)
+    if (reason === row.reason) return false
+    await this.#parts.rollouts.change(row.id, { reason }, trx)
     return true
   }
 
@@ -150,7 +153,7 @@ export class Rollouts {
       case 'wait':
         return undefined
       case 'pause':
-        await rollouts.change(row.id, { state: 'paused', reason: step.reason }, trx)
+        await rollouts.change(row.id, { state: 'paused', reason: storeWords(step.reason) }, trx)
         return { asked: [], changed: true }
       case 'ask':
         await rollouts.change(row.id, { wave: step.wave }, trx)
@@ -160,7 +163,7 @@ export class Rollouts {
         }
         return { asked: step.devices, changed: true }
       case 'finish':
-        await rollouts.change(row.id, { state: 'finished', reason: step.reason, finished_at: now() }, trx)
+        await rollouts.change(row.id, { state: 'finished', reason: storeWords(step.reason), finished_at: now() }, trx)
         await models.makeChampion(row.model, trx)
         // Devices that were added while it ran.
         for (const device of await devices.list(trx))
@@ -196,13 +199,13 @@ export class Rollouts {
     return { members, changed }
   }
 
-  async #rollBack(row: RolloutRow, reason: string, trx: Knex.Transaction): Promise<void> {
+  async #rollBack(row: RolloutRow, reason: Words, trx: Knex.Transaction): Promise<void> {
     const { rollouts, models, devices, now } = this.#parts
     for (const device of await devices.list(trx))
       if (device.desired_model === row.model && row.previous !== null) await devices.desire(device.id, row.previous, trx)
     if (row.state === 'finished' && row.previous !== null) await models.makeChampion(row.previous, trx)
     else if ((await models.find(row.model, trx))?.role === 'challenger') await models.setRole(row.model, 'candidate', trx)
-    await rollouts.change(row.id, { state: 'rolled-back', reason, finished_at: now() }, trx)
+    await rollouts.change(row.id, { state: 'rolled-back', reason: storeWords(reason), finished_at: now() }, trx)
   }
 
   /** Newest first. */
@@ -224,7 +227,7 @@ export class Rollouts {
       model: row.model,
       previous: row.previous,
       state: row.state,
-      reason: row.reason,
+      reason: readWords(row.reason),
       createdAt: row.created_at,
       createdBy: row.created_by,
       finishedAt: row.finished_at,
@@ -245,13 +248,13 @@ function byWave(rows: readonly RolloutDeviceRow[]): Rollout['waves'] {
 
 /** A model goes out when it passed the gate, was champion before, or a person gives a reason. */
 function checkDeployable(row: ModelRow, override: string | undefined): void {
-  const name = `${manifestOf(row).name} v${row.version}`
-  if (row.role === 'champion') throw new MuninnError('NOT_READY', `${name} is the champion already`)
+  const model = `${manifestOf(row).name} v${row.version}`
+  if (row.role === 'champion') throw new MuninnError('NOT_READY', say('error.champion-already', { model }))
   if (row.role === 'retired' || override) return
   const gate = row.gate === null ? null : parseJson(GateResult, row.gate, 'stored gate result')
   if (gate?.passed) return
-  throw new MuninnError(
-    'NOT_READY',
-    `${name} ${gate ? `did not pass the gate: ${gate.reasons[0] ?? ''}` : 'was never at the gate'} To send it out all the same, give a reason (override).`,
-  )
+  throw new MuninnError('NOT_READY', [
+    ...(gate ? [say('error.gate-failed', { model }), ...gate.reasons.slice(0, 1)] : [say('error.never-gated', { model })]),
+    say('error.give-reason'),
+  ])
 }

@@ -3,6 +3,8 @@ import type { Knex } from 'knex'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Round } from '../../protocol/http/fleet.ts'
 import type { Run } from '../../protocol/http/training.ts'
+import { quote, say, type Words } from '../../protocol/sentences.ts'
+import { readWords, storeWords } from '../database/words.ts'
 import type { DatasetRepository } from '../datasets/dataset-repository.ts'
 import type { LabelledRepository } from '../datasets/labelled-repository.ts'
 import type { Events } from '../events/events.ts'
@@ -71,12 +73,12 @@ export class Rounds {
     const row = (await rounds.latest()) ?? (await this.#begin(0))
     const { run, rollout } = await this.#gather(row)
     if (run?.state === 'queued' || run?.state === 'running')
-      throw new MuninnError('NOT_READY', `run ${run.id} is ${run.state}; cancel it or wait for its end`)
+      throw new MuninnError('NOT_READY', say('error.run-open', { id: run.id }))
     if (rollout?.state === 'running' || rollout?.state === 'paused')
-      throw new MuninnError('NOT_READY', `rollout ${rollout.id} is ${rollout.state}; finish it or roll it back first`)
+      throw new MuninnError('NOT_READY', say('error.rollout-open', { id: rollout.id }))
     let { number } = row
     if (run) {
-      await this.#end(row, run, 'stopped', 'Another run was started instead of deploying its model.', null)
+      await this.#end(row, run, 'stopped', [say('round.overtaken')], null)
       number = (await rounds.latest())!.number
     }
     const labels = await this.#labels()
@@ -93,7 +95,7 @@ export class Rounds {
     switch (step.kind) {
       case 'stay': {
         const change = await this.#seen(row, { run, rollout, labels })
-        return await this.#apply(row, { ...change, state: step.state, note: step.note })
+        return await this.#apply(row, { ...change, state: step.state, note: storeWords(step.note) })
       }
       case 'train':
         // A round whose labels were all there at its start never stood still to have its samples counted.
@@ -111,7 +113,7 @@ export class Rounds {
         } catch (error) {
           // Nothing to train on after leaks were taken out, say: shown, and tried again with the next label.
           if (!(error instanceof MuninnError) || error.code !== 'NOT_READY') throw error
-          return await this.#apply(row, { note: error.message })
+          return await this.#apply(row, { note: storeWords(error.said ?? quote(error.message)) })
         }
         this.#parts.events.emit({ kind: 'round', id: row.number })
         return true
@@ -121,7 +123,7 @@ export class Rounds {
           await rollouts.create({ model: run.model }, loopName)
         } catch (error) {
           if (!(error instanceof MuninnError) || error.code !== 'NOT_READY') throw error
-          return await this.#apply(row, { state: 'waiting', note: error.message })
+          return await this.#apply(row, { state: 'waiting', note: storeWords(error.said ?? quote(error.message)) })
         }
         return true
       case 'end':
@@ -145,7 +147,7 @@ export class Rounds {
       heldOut: await labelled.heldOut(),
       settings: await settings.get(),
       run: run && { state: run.state, phase: run.progress?.phase ?? null, gate: run.gate, error: run.error },
-      rollout,
+      rollout: rollout && { state: rollout.state, reason: readWords(rollout.reason) },
     })
     return { run, rollout, labels, step }
   }
@@ -173,10 +175,10 @@ export class Rounds {
     return change.state !== undefined && change.state !== row.state
   }
 
-  async #end(row: RoundRow, run: Run | null, state: 'done' | 'stopped', note: string, rollout: RolloutRow | null): Promise<void> {
+  async #end(row: RoundRow, run: Run | null, state: 'done' | 'stopped', note: Words, rollout: RolloutRow | null): Promise<void> {
     const { knex, rounds, now, events, models } = this.#parts
     await knex.transaction(async (trx) => {
-      await rounds.change(row.number, { state, note, ended_at: now(), rollout_id: rollout?.id ?? null }, trx)
+      await rounds.change(row.number, { state, note: storeWords(note), ended_at: now(), rollout_id: rollout?.id ?? null }, trx)
       const model_before = (await models.champion(trx))?.sha256 ?? null
       await rounds.begin({ started_at: now(), samples_from: run?.createdAt ?? row.samples_from, model_before }, trx)
     })
@@ -206,7 +208,7 @@ export class Rounds {
     return {
       number: row.number,
       state: row.state,
-      note: row.note,
+      note: readWords(row.note),
       startedAt: row.started_at,
       firstSampleAt: first,
       trainedAt: row.trained_at,

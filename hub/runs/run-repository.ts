@@ -1,6 +1,8 @@
 /** Rows of training runs, their live curves and log lines. */
 import type { Knex } from 'knex'
 import type { LogLine, MetricPoint, RunState } from '../../protocol/http/training.ts'
+import { inEnglish, type Words } from '../../protocol/sentences.ts'
+import { storeWords } from '../database/words.ts'
 
 export interface RunRow {
   readonly id: number
@@ -38,6 +40,8 @@ export interface LogRow {
   readonly n: number
   readonly at: number
   readonly text: string
+  /** The hub's own lines, as sentences. */
+  readonly said: string | null
 }
 
 export class RunRepository {
@@ -149,8 +153,14 @@ export class RunRepository {
     return rows.map(({ step, at, values }) => ({ step, at, values: JSON.parse(values) }))
   }
 
-  async addLines(run: number, lines: readonly LogLine[], trx?: Knex.Transaction): Promise<void> {
-    const rows = lines.map(({ at, text }) => ({ run_id: run, at, text }))
+  /** What the hub itself has to say, a line each. */
+  async tell(run: number, at: number, words: readonly Words[], trx?: Knex.Transaction): Promise<void> {
+    const lines = words.map((line) => ({ at, text: `hub: ${inEnglish(line)}`, said: storeWords(line) }))
+    await this.addLines(run, lines, trx)
+  }
+
+  async addLines(run: number, lines: readonly (LogLine & { said?: string })[], trx?: Knex.Transaction): Promise<void> {
+    const rows = lines.map(({ at, text, said = null }) => ({ run_id: run, at, text, said }))
     for (let from = 0; from < rows.length; from += 100) await (trx ?? this.#knex)('run_logs').insert(rows.slice(from, from + 100))
   }
 
@@ -160,6 +170,6 @@ export class RunRepository {
       .andWhere('n', '>', after)
       .orderBy('n')
       .limit(limit)
-      .select('n', 'at', 'text')
+      .select('n', 'at', 'text', 'said')
   }
 }

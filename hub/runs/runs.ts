@@ -2,14 +2,24 @@
 import type { Knex } from 'knex'
 import type { Static } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
-import { GateResult, type NewRun, type Run, RunProgress, RunReport, TrainingSettings } from '../../protocol/http/training.ts'
+import {
+  GateResult,
+  type Logs,
+  type NewRun,
+  type Run,
+  RunProgress,
+  RunReport,
+  TrainingSettings,
+} from '../../protocol/http/training.ts'
 import { parse, parseJson } from '../../protocol/parse.ts'
+import { say } from '../../protocol/sentences.ts'
+import { readWords, storeWords } from '../database/words.ts'
 import type { DatasetRepository } from '../datasets/dataset-repository.ts'
 import { type Datasets, viewDataset } from '../datasets/datasets.ts'
 import type { Events } from '../events/events.ts'
 import type { ModelRepository } from '../registry/model-repository.ts'
 import type { SettingsRepository } from '../settings/settings-repository.ts'
-import type { LogRow, RunRepository, RunRow } from './run-repository.ts'
+import type { RunRepository, RunRow } from './run-repository.ts'
 
 export class Runs {
   readonly #runs: RunRepository
@@ -50,8 +60,7 @@ export class Runs {
     knex?: Knex,
   ): Promise<Run> {
     const dataset = wanted.dataset === undefined ? await this.#snapshots.snapshot(by) : await this.#snapshots.get(wanted.dataset)
-    if (dataset.train === 0)
-      throw new MuninnError('NOT_READY', `dataset ${dataset.id} has no pictures to train on: all are held out`)
+    if (dataset.train === 0) throw new MuninnError('NOT_READY', say('error.all-held-out', { id: dataset.id }))
     const champion = (await this.#models.champion())?.sha256 ?? null
     const base = wanted.base === undefined ? champion : wanted.base
     if (base !== null && !(await this.#models.find(base)))
@@ -80,11 +89,15 @@ export class Runs {
 
   /** A queued run is gone at once; a running one is told at its next heartbeat. @throws MuninnError NOT_FOUND, NOT_READY */
   async cancel(id: number, by: string): Promise<Run> {
-    const row = await this.#find(id)
-    const change = { state: 'cancelled', finished_at: this.#now(), error: `cancelled by ${by}` } as const
+    await this.#find(id)
+    const change = {
+      state: 'cancelled',
+      finished_at: this.#now(),
+      error: storeWords([say('run.cancelled', { name: by })]),
+    } as const
     const done =
       (await this.#runs.change(id, { state: 'queued' }, change)) || (await this.#runs.change(id, { state: 'running' }, change))
-    if (!done) throw new MuninnError('NOT_READY', `run ${id} is ${row.state} already`)
+    if (!done) throw new MuninnError('NOT_READY', say('error.run-over', { id }))
     this.#events.emit({ kind: 'run', id })
     return await this.get(id)
   }
@@ -104,9 +117,10 @@ export class Runs {
     return { points: await this.#runs.points(id, after, 20_000) }
   }
 
-  async logs(id: number, after: number): Promise<{ lines: LogRow[] }> {
+  async logs(id: number, after: number): Promise<Static<typeof Logs>> {
     await this.#find(id)
-    return { lines: await this.#runs.lines(id, after, 5000) }
+    const lines = await this.#runs.lines(id, after, 5000)
+    return { lines: lines.map(({ said, ...line }) => ({ ...line, said: said === null ? null : readWords(said) })) }
   }
 
   /** SHA-256 of the report as a page. @throws MuninnError NOT_FOUND */
@@ -140,7 +154,7 @@ export class Runs {
       trainer: row.trainer,
       attempts: row.attempts,
       progress: row.progress === null ? null : parseJson(RunProgress, row.progress, 'stored progress'),
-      error: row.error,
+      error: row.error === null ? null : readWords(row.error),
       model: row.model,
       gate: row.gate === null ? null : parseJson(GateResult, row.gate, 'stored gate result'),
       report: row.report === null ? null : parseJson(RunReport, row.report, 'stored report'),

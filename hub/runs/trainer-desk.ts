@@ -5,7 +5,9 @@ import type { Static } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { FailRun, FinishRun, GateResult, Heartbeat, LeaseRun, Run, RunLease } from '../../protocol/http/training.ts'
 import type { FileReference } from '../../protocol/manifest.ts'
+import { quote, say, type Words } from '../../protocol/sentences.ts'
 import type { Blobs } from '../blobs/blobs.ts'
+import { storeWords } from '../database/words.ts'
 import type { DatasetRepository } from '../datasets/dataset-repository.ts'
 import type { Events } from '../events/events.ts'
 import { decideGate } from '../gate/gate.ts'
@@ -94,12 +96,9 @@ export class TrainerDesk {
       )
       if (!taken) return null
       await runs.dropPointsAfter(row.id, row.checkpoint_step ?? -1, trx)
-      const from = row.checkpoint_step === null ? '' : `, going on from step ${row.checkpoint_step}`
-      await runs.addLines(
-        row.id,
-        [{ at: now(), text: `hub: attempt ${row.attempts + 1} by ${trainer} (${device || 'unknown device'})${from}` }],
-        trx,
-      )
+      const attempt = say('run.attempt', { number: row.attempts + 1, trainer, device: device || '?' })
+      const from = row.checkpoint_step === null ? [] : [say('run.resumed', { step: row.checkpoint_step })]
+      await runs.tell(row.id, now(), [[attempt, ...from]], trx)
       return row.id
     })
     if (id === null) return null
@@ -121,18 +120,20 @@ export class TrainerDesk {
   /** Puts runs back into the queue whose trainer has gone silent; those tried too often fail. */
   async reclaim(): Promise<void> {
     const { runs, now } = this.#parts
-    for (const row of await runs.expired(now())) await this.#giveUpAttempt(row, `trainer ${row.trainer ?? '?'} went silent`, true)
+    for (const row of await runs.expired(now()))
+      await this.#giveUpAttempt(row, [say('run.silent', { trainer: row.trainer ?? '?' })], true)
   }
 
-  async #giveUpAttempt(row: RunRow, reason: string, retry: boolean): Promise<void> {
+  async #giveUpAttempt(row: RunRow, reason: Words, retry: boolean): Promise<void> {
     const { runs, now } = this.#parts
     const again = retry && row.attempts < maxAttempts
-    const error = again || !retry ? reason : `${reason}; given up after ${row.attempts} attempts`
+    const words = again || !retry ? reason : [...reason, say('run.given-up', { count: row.attempts })]
+    const error = storeWords(words)
     const change = again
       ? ({ state: 'queued', lease: null, lease_expires_at: null, error } as const)
       : ({ state: 'failed', lease_expires_at: null, error, finished_at: now() } as const)
     if (!(await runs.change(row.id, { state: 'running', lease: row.lease }, change))) return
-    await runs.addLines(row.id, [{ at: now(), text: `hub: ${error}${again ? '; the run waits for a trainer again' : ''}` }])
+    await runs.tell(row.id, now(), [[...words, ...(again ? [say('run.waits-again')] : [])]])
     this.#parts.events.emit({ kind: 'run', id: row.id })
   }
 
@@ -233,12 +234,7 @@ export class TrainerDesk {
         report: JSON.stringify(done.report),
       } as const
       if (!(await runs.change(id, { state: 'running', lease }, change, trx))) throw lost(id)
-      const words = [`hub: the gate says ${gate.passed ? 'yes' : 'no'}`, ...gate.reasons.map((reason) => `hub: ${reason}`)]
-      await runs.addLines(
-        id,
-        words.map((text) => ({ at, text })),
-        trx,
-      )
+      await runs.tell(id, at, [[say(gate.passed ? 'gate.yes' : 'gate.no')], ...gate.reasons.map((reason) => [reason])], trx)
     })
     await this.#dropCheckpoint(id)
     this.#parts.events.emit({ kind: 'model', id: done.model })
@@ -251,7 +247,7 @@ export class TrainerDesk {
     const row = await this.#parts.runs.find(id)
     // A trainer that was told to stop says so; nothing is left to do.
     if (!(row?.state === 'cancelled' && row.lease === lease))
-      await this.#giveUpAttempt(await this.#running(id, lease), error, retry)
+      await this.#giveUpAttempt(await this.#running(id, lease), quote(error), retry)
     return await this.#parts.views.get(id)
   }
 

@@ -1,6 +1,7 @@
 /** GET and PUT /api/settings. */
 import { MuninnError } from '../../protocol/errors.ts'
 import { Settings } from '../../protocol/http/fleet.ts'
+import { say } from '../../protocol/sentences.ts'
 import type { App } from '../app.ts'
 import type { HubParts } from '../hub.ts'
 
@@ -15,9 +16,9 @@ export function settingsRoutes(app: App, { access, settings, desired, events }: 
     async (request) => {
       const names = request.body.classes.map(({ name }) => name)
       const twice = names.find((name, index) => names.indexOf(name) !== index)
-      if (twice !== undefined) throw new MuninnError('INVALID_INPUT', `classes: “${twice}” stands there twice`)
+      if (twice !== undefined) throw new MuninnError('INVALID_INPUT', say('error.class-twice', { label: twice }))
       const { from, to } = request.body.mining.lowConfidence
-      if (from > to) throw new MuninnError('INVALID_INPUT', 'mining.lowConfidence: `from` is above `to`')
+      if (from > to) throw new MuninnError('INVALID_INPUT', say('error.band-upside-down'))
       await settings.put(request.body)
       // Devices mine by what was just changed.
       await desired.publish()

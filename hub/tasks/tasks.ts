@@ -5,6 +5,7 @@ import { type Box, clip } from '../../protocol/boxes.ts'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Annotation, HistoryEntry, LeasedTasks, LeaseTasks, Split, Submit, Task } from '../../protocol/http/labelling.ts'
 import { parseJson } from '../../protocol/parse.ts'
+import { say } from '../../protocol/sentences.ts'
 import type { Events } from '../events/events.ts'
 import type { OverviewRepository } from '../overview/overview-repository.ts'
 import type { ModelRepository } from '../registry/model-repository.ts'
@@ -81,9 +82,8 @@ export class Tasks {
     const row = await this.#parts.tasks.findBySample(sample, trx)
     if (!row) throw new MuninnError('NOT_FOUND', `there is no sample ${sample}`)
     if (row.state === 'leased' && row.leased_by !== person && (row.lease_expires_at ?? 0) >= this.#parts.now())
-      throw new MuninnError('LEASE_LOST', `${row.leased_by} works on this picture just now`)
-    if (row.state === 'accepted' || row.state === 'rejected')
-      throw new MuninnError('NOT_READY', `this picture is ${row.state}; open it again first`)
+      throw new MuninnError('LEASE_LOST', say('error.picture-taken', { name: row.leased_by ?? '' }))
+    if (row.state === 'accepted' || row.state === 'rejected') throw new MuninnError('NOT_READY', say('error.picture-decided'))
     return await this.#take(row, person, expires, trx)
   }
 
@@ -123,7 +123,7 @@ export class Tasks {
         return
       if (task.version !== said.version) throw changed(id)
       if (task.state === 'leased' && task.leased_by !== person)
-        throw new MuninnError('LEASE_LOST', `${task.leased_by} works on this picture now`)
+        throw new MuninnError('LEASE_LOST', say('error.picture-taken', { name: task.leased_by ?? '' }))
       if (task.state !== 'leased' && task.state !== 'open') throw changed(id)
       const at = now()
       const change = { state: said.verdict, version: task.version + 1, leased_by: null, lease_expires_at: null, decided_at: at }
@@ -173,7 +173,7 @@ export class Tasks {
     await knex.transaction(async (trx) => {
       const task = await this.#find(id, trx)
       if (task.state !== 'leased' || task.leased_by !== person)
-        throw new MuninnError('LEASE_LOST', `task ${id} is not leased to ${person}`)
+        throw new MuninnError('LEASE_LOST', say('error.lease-over', { id, name: person }))
       const change = { state: 'open', leased_by: null, lease_expires_at: null, version: task.version + 1 } as const
       if (!(await tasks.change(id, task.version, change, trx))) throw changed(id)
     })
@@ -237,14 +237,11 @@ function checkAnnotations(
   picture: { width: number; height: number },
 ): Annotation[] {
   return annotations.map(({ box, label, source }, index) => {
-    if (!classes.includes(label))
-      throw new MuninnError('INVALID_INPUT', `annotations/${index}: there is no class “${label}”; add it in Settings first`)
+    if (!classes.includes(label)) throw new MuninnError('INVALID_INPUT', say('error.no-class', { label, index }))
     const [x1, y1, x2, y2]: Box = clip(box, picture.width, picture.height)
-    if (!(x2 > x1 && y2 > y1))
-      throw new MuninnError('INVALID_INPUT', `annotations/${index}: the box is empty or outside of the picture`)
+    if (!(x2 > x1 && y2 > y1)) throw new MuninnError('INVALID_INPUT', say('error.empty-box', { index }))
     return { box: [x1, y1, x2, y2], label, source }
   })
 }
 
-const changed = (id: number) =>
-  new MuninnError('VERSION_CONFLICT', `task ${id} was changed in the meantime; nothing was overwritten`)
+const changed = (id: number) => new MuninnError('VERSION_CONFLICT', say('error.task-changed', { id }))

@@ -2,6 +2,7 @@
 import { type Static, Type } from 'typebox'
 import { MiningSettings } from '../mining.ts'
 import { ClassName, Detection, Id, Sha256, Share, Time } from '../primitives.ts'
+import { Words } from '../sentences.ts'
 import { Deployment, Status, Telemetry } from '../topics.ts'
 import { Demo, QueueCounts } from './labelling.ts'
 import { GateResult, TrainingSettings } from './training.ts'
@@ -67,7 +68,7 @@ export const Rollout = Type.Object(
     model: Sha256,
     previous: nullable(Sha256),
     state: RolloutState,
-    reason: Type.String(),
+    reason: Words,
     createdAt: Time,
     createdBy: Type.String(),
     finishedAt: nullable(Time),
@@ -94,8 +95,8 @@ export const Round = Type.Object(
   {
     number: Type.Integer(),
     state: Type.Enum(['mining', 'labelling', 'training', 'gate', 'waiting', 'rollout', 'done', 'stopped']),
-    /** What it waits for, or why it ended, in words for people. */
-    note: Type.String(),
+    /** What it waits for, or why it ended. */
+    note: Words,
     startedAt: Time,
     firstSampleAt: nullable(Time),
     trainedAt: nullable(Time),

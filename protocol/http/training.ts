@@ -2,6 +2,7 @@
 import { type Static, Type } from 'typebox'
 import { ModelInput, ModelManifest } from '../manifest.ts'
 import { ClassName, Sha256, Share, Time } from '../primitives.ts'
+import { Said, Words } from '../sentences.ts'
 import { Annotation, Split } from './labelling.ts'
 
 const strict = { additionalProperties: false }
@@ -180,7 +181,8 @@ export const RunReport = Type.Object(
 )
 export type RunReport = Static<typeof RunReport>
 
-export const GateResult = Type.Object({ passed: Type.Boolean(), reasons: Type.Array(Type.String()), at: Time }, strict)
+/** `reasons`: what speaks against it first. */
+export const GateResult = Type.Object({ passed: Type.Boolean(), reasons: Type.Array(Said), at: Time }, strict)
 export type GateResult = Static<typeof GateResult>
 
 export const RunState = Type.Enum(['queued', 'running', 'finished', 'failed', 'cancelled'])
@@ -221,7 +223,7 @@ export const Run = Type.Object(
     trainer: nullable(Type.String()),
     attempts: Type.Integer(),
     progress: nullable(RunProgress),
-    error: nullable(Type.String()),
+    error: nullable(Words),
     /** SHA-256 of the model it made. */
     model: nullable(Sha256),
     gate: nullable(GateResult),
@@ -248,7 +250,12 @@ export type LogLine = Static<typeof LogLine>
 /** GET /api/runs/:id/metrics and /logs?after=N */
 export const Metrics = Type.Object({ points: Type.Array(MetricPoint) }, strict)
 export const Logs = Type.Object(
-  { lines: Type.Array(Type.Object({ n: Type.Integer(), at: Time, text: Type.String() }, strict)) },
+  {
+    lines: Type.Array(
+      /** `said`: the hub's own lines, `text` in every language; null for those of the trainer. */
+      Type.Object({ n: Type.Integer(), at: Time, text: Type.String(), said: nullable(Words) }, strict),
+    ),
+  },
   strict,
 )
 

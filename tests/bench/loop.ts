@@ -14,6 +14,7 @@ import { Type } from 'typebox'
 import { Device, Rollout, Settings } from '../../protocol/http/fleet.ts'
 import { QueueCounts, SamplePage } from '../../protocol/http/labelling.ts'
 import { ModelVersion, Run } from '../../protocol/http/training.ts'
+import { inEnglish } from '../../protocol/sentences.ts'
 import { describeDeployedModel } from '../../trainer/adapters/adopt-file.ts'
 import { type Clip, cutInTime, readPictureSet, stageFolder } from '../support/picture-set.ts'
 import { deaths, type HubProcess, startDevice, startHub, startTrainer, waitFor } from '../support/system.ts'
@@ -152,9 +153,9 @@ async function oneSeed(seed: number): Promise<Record<string, unknown>[]> {
       const page = await hub.api.get('/api/samples?limit=200', SamplePage)
       log(`${total} samples, ${labeller.labels - labelsBefore} labelled (${labeller.boxes} boxes so far)`)
       const run = await train(hub, round === 0 ? { base: baseModel } : {})
-      if (!run.model) throw new Error(`run ${run.id} ${run.state}: ${run.error}`)
+      if (!run.model) throw new Error(`run ${run.id} ${run.state}: ${inEnglish(run.error ?? [])}`)
       log(
-        `trained on ${run.dataset.train}, held out by the hub ${run.dataset.heldOut}; gate ${run.gate?.passed ? 'passed' : 'failed'}: ${run.gate?.reasons.join('; ')}`,
+        `trained on ${run.dataset.train}, held out by the hub ${run.dataset.heldOut}; gate ${run.gate?.passed ? 'passed' : 'failed'}: ${inEnglish(run.gate?.reasons ?? [])}`,
       )
       await deploy(hub, folder, run.model, run.gate?.passed === true)
       const file = join(folder, `round-${round + 1}.onnx`)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { decideGate, type GateSettings } from '../../hub/gate/gate.ts'
 import type { Evaluation, RunReport } from '../../protocol/http/training.ts'
+import { inEnglish } from '../../protocol/sentences.ts'
 
 const champion = 'c'.repeat(64)
 const model = 'd'.repeat(64)
@@ -182,8 +183,8 @@ describe('gate', () => {
         model,
         champion: each.champion === undefined ? champion : each.champion,
       })
-      assert.equal(verdict.passed, each.passed, verdict.reasons.join('\n'))
-      assert.match(verdict.reasons.join('\n'), each.says)
+      assert.equal(verdict.passed, each.passed, inEnglish(verdict.reasons))
+      assert.match(inEnglish(verdict.reasons), each.says)
     })
   }
 
@@ -194,8 +195,8 @@ describe('gate', () => {
       model,
       champion,
     })
-    assert.match(reasons[0]!, /Only 2/)
-    assert.match(reasons[1]!, /0\.500 → 0\.400/)
-    assert.match(reasons[2]!, /may be chance/)
+    assert.match(inEnglish(reasons[0]!), /Only 2/)
+    assert.match(inEnglish(reasons[1]!), /0\.500 → 0\.400/)
+    assert.match(inEnglish(reasons[2]!), /may be chance/)
   })
 })

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { type Static, Type } from 'typebox'
 import { Device, Enrolment, Overview, Rollout, Settings } from '../../protocol/http/fleet.ts'
 import { type ImportModel, ModelVersion } from '../../protocol/http/training.ts'
+import { inEnglish } from '../../protocol/sentences.ts'
 import { deployedModel } from '../support/deployed-model.ts'
 import { DevicePlayer } from '../support/device-player.ts'
 import { startTestHub, type TestHub } from '../support/hub.ts'
@@ -77,7 +78,7 @@ describe('loop', () => {
     assert.equal((await round(test, 1)).state, 'training')
     await trainer.heartbeat(lease, 1, ['hello'])
     const run = await trainer.finish(lease, after, { mAP50: 0.7, before: 0.4 })
-    assert.equal(run.gate?.passed, true, run.gate?.reasons.join('\n'))
+    assert.equal(run.gate?.passed, true, inEnglish(run.gate?.reasons ?? []))
 
     const wish = await device.wish(({ deployment }) => deployment > first.deployment)
     const { manifest, file } = await device.fetch(wish)
@@ -113,7 +114,7 @@ describe('loop', () => {
     const run = await trainer.finish(worse, after, { mAP50: 0.2, before: 0.4 })
     assert.equal(run.gate?.passed, false)
     const stopped = await until(test, async () => ((await round(test, 1)).state === 'stopped' ? await round(test, 1) : null))
-    assert.match(stopped.note, /gate/)
+    assert.match(inEnglish(stopped.note), /gate/)
     const refused = await test.request('POST', '/api/rollouts', { model: sha256(after) })
     assert.equal(refused.status, 409)
     assert.match(JSON.stringify(refused.body), /did not pass the gate/)
@@ -145,7 +146,7 @@ describe('loop', () => {
     const paused = await until(test, async () =>
       (await test.ask(Type.Array(Rollout), 'GET', '/api/rollouts')).find(({ state }) => state === 'paused'),
     )
-    assert.match(paused.reason, /gate-1 rolled back: scores are not numbers/)
+    assert.match(inEnglish(paused.reason), /gate-1 rolled back: scores are not numbers/)
     assert.equal(paused.waves[1]?.devices[0]?.state, 'waiting')
     assert.equal((await test.ask(Device, 'GET', '/api/devices/gate-2')).desired, sha256(before))
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { nextStep, planWaves, type RolloutDevice, type RolloutPlan, type RolloutStep } from '../../hub/rollouts/next-step.ts'
+import { inEnglish, quote, say } from '../../protocol/sentences.ts'
 
 const device = (name: string, state: RolloutDevice['state'], online = true, reason = ''): RolloutDevice => ({
   device: name,
@@ -24,7 +25,7 @@ const cases: { name: string; plan: RolloutPlan; step: Partial<RolloutStep>; says
     name: 'waits while a canary works on it',
     plan: plan([[device('a', 'probation')], [device('b', 'waiting')]]),
     step: { kind: 'wait' },
-    says: /a \(probation\)/,
+    says: /end of probation: a\./,
   },
   {
     name: 'asks the next wave when every canary has confirmed',
@@ -39,18 +40,18 @@ const cases: { name: string; plan: RolloutPlan; step: Partial<RolloutStep>; says
   {
     name: 'pauses when a canary rolls back',
     plan: plan([[device('a', 'rolled-back', true, 'NaN scores')], [device('b', 'waiting')]]),
-    step: { kind: 'pause', reason: 'a rolled back: NaN scores' },
+    step: { kind: 'pause', reason: [say('rollout.device-rolled-back', { device: 'a' }), ...quote('NaN scores')] },
   },
   {
     name: 'pauses when a device of a later wave refuses',
     plan: plan([[device('a', 'confirmed')], [device('b', 'refused', true, 'bad signature'), device('c', 'fetching')]], 1),
-    step: { kind: 'pause', reason: 'b refused: bad signature' },
+    step: { kind: 'pause', reason: [say('rollout.refused', { device: 'b' }), ...quote('bad signature')] },
   },
   {
     name: 'waits for canaries that are all offline: nothing is proved yet',
     plan: plan([[device('a', 'asked', false)], [device('b', 'waiting')]]),
     step: { kind: 'wait' },
-    says: /a \(offline\)/,
+    says: /offline: a\./,
   },
   {
     name: 'goes on without an offline canary once another confirmed',
@@ -61,7 +62,7 @@ const cases: { name: string; plan: RolloutPlan; step: Partial<RolloutStep>; says
     name: 'finishes without a device that is offline',
     plan: plan([[device('a', 'confirmed')], [device('b', 'asked', false)]], 1),
     step: { kind: 'finish' },
-    says: /b offline/,
+    says: /Offline.*: b\./,
   },
   {
     name: 'finishes when all have confirmed',
@@ -87,7 +88,7 @@ describe('next rollout step', () => {
     it(each.name, () => {
       const step = nextStep(each.plan)
       for (const [key, value] of Object.entries(each.step)) assert.deepEqual(step[key as keyof RolloutStep], value)
-      if (each.says) assert.match('reason' in step ? step.reason : '', each.says)
+      if (each.says) assert.match('reason' in step ? inEnglish(step.reason) : '', each.says)
     })
   }
 })

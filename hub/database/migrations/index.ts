@@ -5,6 +5,7 @@ import * as loop from './0002-loop.ts'
 import * as scale from './0003-scale.ts'
 import * as trainingFiles from './0004-training-files.ts'
 import * as reportPage from './0005-report-page.ts'
+import * as words from './0006-words.ts'
 
 interface Migration {
   up(knex: Knex): Promise<void>
@@ -17,6 +18,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0003-scale': scale,
   '0004-training-files': trainingFiles,
   '0005-report-page': reportPage,
+  '0006-words': words,
 }
 
 export const migrationSource: Knex.MigrationSource<string> = {

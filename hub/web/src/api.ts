@@ -5,14 +5,18 @@ import type { Device, Enrolment, Overview, Previews, Rollout, Settings } from '.
 import type { HistoryEntry, LeasedTasks, QueueCounts, SamplePage, SampleView } from '../../../protocol/http/labelling.ts'
 import type { Session, Token, User } from '../../../protocol/http/session.ts'
 import type { DatasetVersion, Logs, Metrics, ModelVersion, Run } from '../../../protocol/http/training.ts'
+import type { Words } from '../../../protocol/sentences.ts'
 
 export class ApiError extends Error {
   readonly code: string
   readonly status: number
-  constructor(code: string, message: string, status: number) {
+  /** The message as sentences, where the hub gave it so. */
+  readonly said: Words | undefined
+  constructor(code: string, message: string, status: number, said?: Words) {
     super(message)
     this.code = code
     this.status = status
+    this.said = said
   }
 }
 
@@ -37,8 +41,8 @@ export async function call<T>(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE
     throw new ApiError('INTERNAL', text.slice(0, 200), response.status)
   }
   if (!response.ok) {
-    const { code, message } = (told ?? {}) as { code?: string; message?: string }
-    throw new ApiError(code ?? 'INTERNAL', message ?? response.statusText, response.status)
+    const { code, message, said } = (told ?? {}) as { code?: string; message?: string; said?: Words }
+    throw new ApiError(code ?? 'INTERNAL', message ?? response.statusText, response.status, said)
   }
   // The hub's answers are made from the same schemas as these types and checked there.
   return told as T

@@ -310,6 +310,7 @@ export const chinese: Readonly<Record<string, string>> = {
   slot: '槽位',
   steps: '步',
   'the champion': '现役模型',
+  'the loop': '自动循环',
   threshold: '阈值',
   to: '到',
   train: '训练',

@@ -1,7 +1,9 @@
-/** English is the key, so that a text is read where it stands; 中文 is looked up. */
+/** English is the key, so that a text is read where it stands; 中文 is looked up. What the hub says has keys of its own. */
 import i18n from 'i18next'
 import { initReactI18next } from 'react-i18next'
+import { type Said, sentences } from '../../../protocol/sentences.ts'
 import { chinese } from './chinese.ts'
+import { chineseCodes, chineseSentences } from './chinese-sentences.ts'
 import { english } from './english.ts'
 
 const stored = localStorage.getItem('muninn.language')
@@ -14,12 +16,23 @@ i18n
     keySeparator: false,
     nsSeparator: false,
     interpolation: { escapeValue: false },
-    resources: { zh: { translation: chinese }, en: { translation: english } },
+    resources: {
+      zh: { translation: { ...chinese, ...chineseSentences, ...chineseCodes } },
+      en: { translation: { ...english, ...sentences } },
+    },
   })
   .catch(console.error)
 i18n.on('languageChanged', (language) => {
   localStorage.setItem('muninn.language', language)
   document.documentElement.lang = language
 })
+
+/** What the hub said, in the language of the page. */
+export function inWords(words: readonly Said[] | null | undefined): string {
+  return (words ?? []).map(({ key, values }) => i18n.t(key, values)).join(i18n.language === 'zh' ? '' : ' ')
+}
+
+/** Who did it. People's names have no white space; the hub's own have, and are words. */
+export const whom = (name: string): string => (name.includes(' ') ? i18n.t(name) : name)
 
 export default i18n

@@ -23,6 +23,7 @@ import { useTranslation } from 'react-i18next'
 import { Link, useSearchParams } from 'react-router'
 import { call, type DatasetVersion, type HistoryEntry, type Page, type SampleView, useApi } from '../api.ts'
 import { short, useFormat } from '../format.ts'
+import { whom } from '../i18n.ts'
 import { BoxedImage, type DrawnBox } from '../parts/boxed-image.tsx'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 import { tell } from '../parts/tell.ts'
@@ -293,7 +294,7 @@ function Datasets() {
                     <Table.Td>{each.id}</Table.Td>
                     <Table.Td ff="monospace">{short(each.digest)}</Table.Td>
                     <Table.Td>
-                      {format.time(each.createdAt)} · {each.createdBy}
+                      {format.time(each.createdAt)} · {whom(each.createdBy)}
                     </Table.Td>
                     <Table.Td>{each.train}</Table.Td>
                     <Table.Td>{each.heldOut}</Table.Td>

@@ -26,6 +26,7 @@ import { useTranslation } from 'react-i18next'
 import { Link } from 'react-router'
 import { call, type ModelVersion, type Rollout, useApi } from '../api.ts'
 import { short, useFormat } from '../format.ts'
+import { inWords, whom } from '../i18n.ts'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 import { tell } from '../parts/tell.ts'
 
@@ -122,7 +123,7 @@ export default function Models() {
                       </Table.Td>
                       <Table.Td>
                         {gate ? (
-                          <Tooltip multiline w={320} label={gate.reasons.join('\n')}>
+                          <Tooltip multiline w={320} label={gate.reasons.map((reason) => inWords([reason])).join('\n')}>
                             <Badge color={gate.passed ? 'teal' : 'orange'} variant="light" miw="max-content">
                               {gate.passed ? t('passed') : t('held back')}
                             </Badge>
@@ -177,7 +178,7 @@ export default function Models() {
                 .map((rollout) => (
                   <Timeline.Item key={rollout.id} title={`${nameOf(rollout.model)} · ${t(rollout.state)}`}>
                     <Text size="xs" c="dimmed">
-                      {format.time(rollout.createdAt)} · {rollout.createdBy} · {rollout.reason}
+                      {format.time(rollout.createdAt)} · {whom(rollout.createdBy)} · {inWords(rollout.reason)}
                     </Text>
                   </Timeline.Item>
                 ))}
@@ -263,8 +264,8 @@ function Deploy({ model, champion, onDone }: { model: ModelVersion; champion: Mo
           <>
             <Alert color="orange" title={t('It has not passed the gate')}>
               {model.gate?.reasons.map((reason) => (
-                <Text size="sm" key={reason}>
-                  {reason}
+                <Text size="sm" key={inWords([reason])}>
+                  {inWords([reason])}
                 </Text>
               )) ?? t('It was never judged.')}
             </Alert>
@@ -311,7 +312,7 @@ function RolloutCard({ rollout, nameOf }: { rollout: Rollout; nameOf: (sha256: s
           <Text fw={600}>{t('Rolling out {{name}}', { name: nameOf(rollout.model) })}</Text>
           <Text size="xs" c="dimmed">
             {t('{{done}} of {{count}} devices run it for good', { done: confirmed, count: all.length })}
-            {rollout.reason && ` · ${rollout.reason}`}
+            {rollout.reason.length > 0 && ` · ${inWords(rollout.reason)}`}
           </Text>
         </div>
         <Group gap="xs">

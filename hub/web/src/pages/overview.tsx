@@ -33,6 +33,7 @@ import { useTranslation } from 'react-i18next'
 import { Link } from 'react-router'
 import { call, imageOf, type Overview, useApi } from '../api.ts'
 import { useFormat } from '../format.ts'
+import { inWords } from '../i18n.ts'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 
 type Round = Overview['rounds'][number]
@@ -129,16 +130,16 @@ export default function OverviewPage() {
         {round?.state === 'waiting' && (
           <Alert mt="md" color="teal" icon={<IconBrain size={18} />} title={t('A better model waits for you')}>
             <Group justify="space-between">
-              <Text size="sm">{round.gate?.reasons[0]}</Text>
+              <Text size="sm">{inWords(round.gate?.reasons.slice(0, 1))}</Text>
               <Button component={Link} to="/models" size="xs">
                 {t('Look at it and deploy')}
               </Button>
             </Group>
           </Alert>
         )}
-        {round && 'note' in round && typeof round.note === 'string' && round.note !== '' && (
+        {round && round.note.length > 0 && (
           <Text mt="sm" size="sm" c="dimmed">
-            {t('Round {{number}}', { number: round.number })}: {round.note}
+            {t('Round {{number}}', { number: round.number })}: {inWords(round.note)}
           </Text>
         )}
       </Card>

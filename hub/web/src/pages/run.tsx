@@ -25,6 +25,7 @@ import { useTranslation } from 'react-i18next'
 import { Link, useParams } from 'react-router'
 import { call, type LogLines, type MetricPoints, type Run, type SampleView } from '../api.ts'
 import { short, useFormat } from '../format.ts'
+import { inWords } from '../i18n.ts'
 import { BoxedImage } from '../parts/boxed-image.tsx'
 import { PageHead } from '../parts/page-head.tsx'
 import { QuantizationCard } from '../parts/quantization.tsx'
@@ -97,7 +98,7 @@ export default function RunPage() {
       <Stack>
         {error && (
           <Alert color="red" title={t('It failed')}>
-            {error}
+            {inWords(error)}
           </Alert>
         )}
         {live && (
@@ -119,8 +120,8 @@ export default function RunPage() {
           >
             <Stack gap={2}>
               {gate.reasons.map((reason) => (
-                <Text size="sm" key={reason}>
-                  {reason}
+                <Text size="sm" key={inWords([reason])}>
+                  {inWords([reason])}
                 </Text>
               ))}
               {gate.passed && (
@@ -176,8 +177,9 @@ export default function RunPage() {
           </Text>
           <ScrollArea.Autosize mah={260}>
             <Code block>
-              {(logs.data?.lines ?? []).map(({ at, text }) => `${format.clock(at)}  ${text}`).join('\n') ||
-                t('Nothing said yet.')}
+              {(logs.data?.lines ?? [])
+                .map(({ at, text, said }) => `${format.clock(at)}  ${said ? inWords(said) : text}`)
+                .join('\n') || t('Nothing said yet.')}
             </Code>
           </ScrollArea.Autosize>
         </Card>

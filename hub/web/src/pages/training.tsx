@@ -8,6 +8,7 @@ import { useTranslation } from 'react-i18next'
 import { useNavigate } from 'react-router'
 import { call, type Run, useApi } from '../api.ts'
 import { useFormat } from '../format.ts'
+import { inWords } from '../i18n.ts'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 
 export const runColors: Readonly<Record<Run['state'], string>> = {
@@ -105,7 +106,7 @@ export function RunProgress({ run }: { run: Run }) {
   if (run.state !== 'running' || !run.progress)
     return run.error ? (
       <Text size="xs" c="red" lineClamp={2}>
-        {run.error}
+        {inWords(run.error)}
       </Text>
     ) : null
   const { phase, step, steps, etaSeconds } = run.progress

@@ -1,20 +1,23 @@
 /** Notifications: what happened, and for an error its cause and cure. */
 import { notifications } from '@mantine/notifications'
 import { ApiError } from '../api.ts'
-import i18n from '../i18n.ts'
+import i18n, { inWords } from '../i18n.ts'
 
 export function tellError(error: unknown): void {
   const unreachable = error instanceof ApiError && error.code === 'UNREACHABLE'
   notifications.show({
     color: 'red',
     title: unreachable ? i18n.t('The hub does not answer') : i18n.t('That did not work'),
-    message: unreachable
-      ? i18n.t('Is it running? The page tries again by itself.')
-      : error instanceof Error
-        ? error.message
-        : String(error),
+    message: unreachable ? i18n.t('Is it running? The page tries again by itself.') : messageOf(error),
     autoClose: 8000,
   })
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof ApiError)) return error instanceof Error ? error.message : String(error)
+  if (error.said) return inWords(error.said)
+  // What only programs meet as a rule is English: its code says what it means, the message where.
+  return i18n.language === 'en' || !i18n.exists(error.code) ? error.message : `${i18n.t(error.code)} (${error.message})`
 }
 
 export function tell(message: string): void {

@@ -1,0 +1,148 @@
+/**
+ * Every sentence that the hub makes for people. It travels as key and values, so that a page says it in its reader's language; here is
+ * what it is in English, for programs and logs. `{{name}}` is a value; a key + `_one` is the form for a `count` of 1 (as in i18next).
+ */
+import { type Static, Type } from 'typebox'
+
+export const sentences = {
+  /** Words that came from outside: a person's reason, what a device or a trainer told. */
+  quote: '{{text}}',
+
+  'round.mining': 'Waiting for hard frames from the cameras.',
+  'round.needs-labels': 'Needs {{count}} more labels to train on.',
+  'round.needs-labels_one': 'Needs {{count}} more label to train on.',
+  'round.needs-held-out': 'Needs {{count}} more labels on held-out pictures to judge by.',
+  'round.needs-held-out_one': 'Needs {{count}} more label on held-out pictures to judge by.',
+  'round.by-hand': 'There are enough labels; training is started by hand (automatic training is off).',
+  'round.no-trainer': 'Waiting for a trainer.',
+  'round.evaluating': 'Challenger and champion look at the held-out pictures.',
+  'round.failed': 'Training failed:',
+  'round.cancelled': 'Training was cancelled.',
+  'round.held-back': 'The gate held it back:',
+  'round.passed': 'The challenger passed the gate; a manager may deploy it.',
+  'round.paused': 'Paused:',
+  'round.rolled-back': 'Rolled back:',
+  'round.overtaken': 'Another run was started instead of deploying its model.',
+
+  'gate.other-file': 'The report is about file {{about}}, not about {{file}}, which would be deployed.',
+  'gate.enough-pictures': 'Judged on {{count}} held-out pictures (at least {{minimum}} are asked for).',
+  'gate.enough-pictures_one': 'Judged on {{count}} held-out picture (at least {{minimum}} is asked for).',
+  'gate.few-pictures':
+    'Only {{count}} held-out pictures; at least {{minimum}} are needed to judge. Label more audit and held-out samples.',
+  'gate.few-pictures_one':
+    'Only {{count}} held-out picture; at least {{minimum}} are needed to judge. Label more audit and held-out samples.',
+  'gate.first-model': 'First model: mAP50 is {{value}}; there is no champion to beat.',
+  'gate.finds-nothing': 'First model: it finds nothing on the held-out pictures (mAP50 is 0).',
+  'gate.no-comparison': 'The champion was not evaluated on the same held-out pictures, so there is nothing to compare with.',
+  'gate.former-champion': 'It was compared with {{former}}, but {{champion}} has become champion in the meantime. Train again.',
+  'gate.gain': 'mAP50 {{before}} → {{after}} ({{gain}}), at least {{minimum}} is asked for.',
+  'gate.little-gain': 'mAP50 {{before}} → {{after}} ({{gain}}), but at least {{minimum}} is asked for.',
+  'gate.interval': 'The paired 95 % interval of the gain is {{low}} to {{high}}; its low end is above {{limit}}.',
+  'gate.chance':
+    'The paired 95 % interval of the gain is {{low}} to {{high}}; its low end must be above {{limit}}: the gain may be chance.',
+  'gate.class-loss': 'Class “{{label}}” loses {{loss}} AP50 (at most {{limit}} is allowed).',
+  'gate.class-unjudged': 'Class “{{label}}” loses {{loss}} AP50, but with only {{count}} true boxes that is not judged.',
+  'gate.class-unjudged_one': 'Class “{{label}}” loses {{loss}} AP50, but with only {{count}} true box that is not judged.',
+  'gate.yes': 'The gate says yes.',
+  'gate.no': 'The gate says no.',
+
+  'rollout.refused': '{{device}} refused:',
+  'rollout.device-rolled-back': '{{device}} rolled back:',
+  'rollout.no-reason': 'No reason was given.',
+  'rollout.waiting-asked': 'Waiting for an answer of {{devices}}.',
+  'rollout.waiting-fetching': 'Waiting while the file is fetched: {{devices}}.',
+  'rollout.waiting-verifying': 'Waiting while the file is verified: {{devices}}.',
+  'rollout.waiting-self-test': 'Waiting for the self-test: {{devices}}.',
+  'rollout.waiting-probation': 'Waiting for the end of probation: {{devices}}.',
+  'rollout.waiting-offline': 'Waiting for devices that are offline: {{devices}}.',
+  'rollout.no-device': 'There is no device yet; each one that is added starts with it.',
+  'rollout.away': 'Offline, and will change over on coming back: {{devices}}.',
+  'rollout.all': 'Every device confirmed it.',
+  'rollout.replaced': 'Replaced by a rollout of another model.',
+  'rollout.by': '({{name}})',
+
+  'run.silent': 'Trainer {{trainer}} went silent.',
+  'run.given-up': 'Given up after {{count}} attempts.',
+  'run.given-up_one': 'Given up after {{count}} attempt.',
+  'run.waits-again': 'The run waits for a trainer again.',
+  'run.cancelled': 'Cancelled by {{name}}.',
+  'run.attempt': 'Attempt {{number}} by {{trainer}} ({{device}}).',
+  'run.resumed': 'Going on from step {{step}}.',
+
+  'error.link-used': 'This link was used already or is of an earlier start; the hub prints a new one when it starts.',
+  'error.wrong-password': 'Wrong name or password.',
+  'error.sign-in': 'Sign in first.',
+  'error.session-over': 'Your session has ended; sign in again.',
+  'error.needs-role': 'This needs the role {{needed}}; {{name}} is {{role}}.',
+  'error.user-exists': 'There is a user {{name}} already.',
+  'error.last-admin': '{{name}} is the last admin; make someone else admin first.',
+  'error.device-exists': 'There is a device {{id}} already; choose another name or give it a new password.',
+  'error.no-device': 'There is no device {{id}}.',
+  'error.too-many-tries': 'Too many tries in a short time; wait and try again.',
+  'error.picture-taken': '{{name}} works on this picture just now.',
+  'error.picture-decided': 'This picture is decided already; open it again first.',
+  'error.task-changed': 'Task {{id}} was changed in the meantime; nothing was overwritten.',
+  'error.lease-over': 'Task {{id}} is not leased to {{name}} any more.',
+  'error.no-class': 'There is no class “{{label}}” (annotations/{{index}}); add it in Settings first.',
+  'error.empty-box': 'The box is empty or outside of the picture (annotations/{{index}}).',
+  'error.class-twice': 'The class “{{label}}” stands there twice.',
+  'error.band-upside-down': 'Doubtful scores: `from` is above `to` (mining.lowConfidence).',
+  'error.nothing-labelled': 'No picture is labelled yet; accept some on the Label page first.',
+  'error.all-held-out': 'Dataset {{id}} has no pictures to train on: all are held out.',
+  'error.run-open': 'Run {{id}} is not over yet; cancel it or wait for its end.',
+  'error.run-over': 'Run {{id}} is over already.',
+  'error.rollout-open': 'Rollout {{id}} is under way; finish it, pause it or roll it back first.',
+  'error.rollout-rolled-back': 'Rollout {{id}} is rolled back already.',
+  'error.rollout-not-latest': 'Rollout {{id}} is not the latest one; roll the model out that should run instead.',
+  'error.nothing-before': 'There was no model before this one to go back to.',
+  'error.rollout-not-running': 'Rollout {{id}} is not running.',
+  'error.rollout-not-paused': 'Rollout {{id}} is not paused.',
+  'error.champion-already': '{{model}} is the champion already.',
+  'error.never-gated': '{{model}} was never at the gate.',
+  'error.gate-failed': '{{model}} did not pass the gate.',
+  'error.give-reason': 'To send it out all the same, give a reason (override).',
+  'error.champion-exists': 'There is a champion already; bring the model in without `champion` and roll it out.',
+  'error.no-onnx': 'This is not an ONNX file, or it is cut off.',
+  'error.broker-away': 'The broker is not connected.',
+} as const
+
+type Key = keyof typeof sentences
+/** Those that `say` is asked for; the forms for one follow from them. */
+export type SentenceKey = Exclude<Key, `${string}_one`>
+type Blank<T extends string> = T extends `${string}{{${infer Name}}}${infer Rest}` ? Name | Blank<Rest> : never
+type Values<K extends SentenceKey> = { readonly [Name in Blank<(typeof sentences)[K]>]: string | number }
+
+/** One sentence. A reader that does not know the key (it is of a later hub) shows the key. */
+export const Said = Type.Object(
+  { key: Type.String({ maxLength: 64 }), values: Type.Record(Type.String(), Type.Union([Type.String(), Type.Number()])) },
+  { additionalProperties: false },
+)
+export type Said = Static<typeof Said>
+/** Sentences that are read one after the other. */
+export const Words = Type.Array(Said)
+export type Words = Static<typeof Words>
+
+export function say<K extends SentenceKey>(
+  key: K,
+  ...[values]: Blank<(typeof sentences)[K]> extends never ? [] : [Values<K>]
+): Said {
+  return { key, values: { ...values } }
+}
+
+/** Nothing where there is nothing to quote. */
+export const quote = (text: string): Words => (text === '' ? [] : [say('quote', { text })])
+
+export function inEnglish(words: Said | readonly Said[]): string {
+  return [words].flat().map(sentence).join(' ')
+}
+
+function sentence({ key, values }: Said): string {
+  const forms: Readonly<Record<string, string>> = sentences
+  const form = (values.count === 1 ? forms[`${key}_one`] : undefined) ?? forms[key] ?? key
+  return form.replace(/\{\{(\w+)\}\}/g, (blank, name: string) => String(values[name] ?? blank))
+}
+
+/** The first names of a list that may be of thousands. */
+export function few(names: readonly string[], most = 5): string {
+  return names.length <= most ? names.join(', ') : `${names.slice(0, most).join(', ')} + ${names.length - most}`
+}
