@@ -7,6 +7,7 @@ import { MuninnError } from '../../protocol/errors.ts'
 import type { Quantization } from '../../protocol/http/training.ts'
 import { type DataSet, readDataSet } from '../data/data-set.ts'
 import { pictureNames, some } from '../data/declared.ts'
+import { objectsOf } from '../data/sample.ts'
 import { parseDevice } from '../engine/devices/choose-device.ts'
 import { writeAside } from '../files/write-aside.ts'
 import { parseRecipe } from '../loop/beyond-labels.ts'
@@ -226,7 +227,7 @@ async function quantized(
 }
 
 function summary({ training, heldOut, classes, notes, digest }: DataSet): string[] {
-  const boxes = (samples: DataSet['training']) => samples.reduce((sum, { labels }) => sum + labels.length, 0)
+  const boxes = (samples: DataSet['training']) => samples.reduce((sum, sample) => sum + objectsOf(sample).length, 0)
   return [
     `${training.length} pictures with ${boxes(training)} boxes to train on, ${heldOut.length} with ${boxes(heldOut)} held out (data ${digest.slice(0, 12)})`,
     `${classes.length} classes: ${some(classes, 12)}`,

@@ -56,7 +56,9 @@ function draw(
     ]
     const [cx1, cy1, cx2, cy2] = clip([moved[0] - x0, moved[1] - y0, moved[2] - x0, moved[3] - y0], part.width, part.height)
     const visible: Box = [cx1 + x0, cy1 + y0, cx2 + x0, cy2 + y0]
-    return area(visible) >= leastVisible * area(moved) && area(visible) > 4 ? [{ ...rest, box: visible }] : []
+    // Of a region that says nothing, what is left still says nothing.
+    const enough = rest.ignore ? area(visible) > 0 : area(visible) >= leastVisible * area(moved) && area(visible) > 4
+    return enough ? [{ ...rest, box: visible }] : []
   })
 }
 

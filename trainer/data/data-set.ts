@@ -33,7 +33,9 @@ export async function readDataSet({ data, validation, share = 0.15, seed = 1, ..
     validation === undefined ? divide(folder, { share, seed, notes }) : await divided(folder, validation, options, notes)
   const training = leakFree(apart.training, apart.heldOut, notes)
   if (training.length === 0) throw new MuninnError('NOT_READY', `${data} leaves no picture to train on`)
-  const empty = folder.classes.filter((_, label) => !training.some(({ labels }) => labels.some((each) => each.label === label)))
+  const empty = folder.classes.filter(
+    (_, label) => !training.some(({ labels }) => labels.some((each) => each.label === label && !each.ignore)),
+  )
   if (empty.length > 0) notes.push(`no box to learn from: ${some(empty, 6)}`)
   return {
     classes: folder.classes,

@@ -11,6 +11,8 @@ export interface DeclaredPicture {
   readonly split: DeclaredSplit | null
   /** Corners x1 y1 x2 y2. */
   readonly boxes: readonly { readonly corners: readonly number[]; readonly label: number; readonly ignore?: boolean }[]
+  /** Classes that were not exhaustively labelled here. */
+  readonly notExhaustive?: readonly number[]
   /** Whether corners are shares of the picture as it is shown, or pixels of one that is so large (null: of the stored file). */
   readonly unit: 'shares' | { readonly width: number; readonly height: number } | null
 }

@@ -11,7 +11,7 @@ import type { Feeds } from '../engine/step-worker.ts'
 import { type Augmentation, type Labelled, mixed, mosaic, plain, single } from './augment.ts'
 import { pasted } from './paste.ts'
 import { decodePicture } from './picture.ts'
-import type { LabelledSample } from './sample.ts'
+import { isPartial, type LabelledSample } from './sample.ts'
 import { epochOrder } from './sampling.ts'
 
 export interface LoaderSetup {
@@ -44,6 +44,7 @@ const setup = workerData as LoaderSetup
 const { samples, specification, width, height, batch, parts, seed } = setup
 const cells = cellsOf({ width, height, ...specification })
 const { oneHot, assign } = headOf(specification)
+const partial = isPartial(samples)
 const cache = new Map<number, Labelled>()
 let cached = 0
 
@@ -120,7 +121,14 @@ async function make({ step, augmentation }: BatchRequest): Promise<Feeds[]> {
     }
     batches.push({
       image: { type: 'uint8', shape: [batch, height, width, 3], data: pictures },
-      ...targetsOf(labels, { cells, classes: specification.classes.length, positives: setup.positives, oneHot, assign }),
+      ...targetsOf(labels, {
+        cells,
+        classes: specification.classes.length,
+        positives: setup.positives,
+        oneHot,
+        partial,
+        assign,
+      }),
     })
   }
   return batches

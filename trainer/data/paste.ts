@@ -16,11 +16,12 @@ const edge = 0.08
 
 /** Objects worth copying: whole ones, of some size, that no other box overlaps. */
 export function copyable({ labels }: Pick<Labelled, 'labels'>): Label[] {
-  return labels.filter(
+  const there = labels.filter(({ classOnly }) => !classOnly)
+  return there.filter(
     (each) =>
       !each.ignore &&
       Math.min(each.box[2] - each.box[0], each.box[3] - each.box[1]) >= 6 &&
-      labels.every((other) => other === each || iou(other.box, each.box) < 0.1),
+      there.every((other) => other === each || iou(other.box, each.box) < 0.1),
   )
 }
 
@@ -36,7 +37,8 @@ export function freePlace(
     const x = Math.floor(random.uniform() * (canvas.width - size.width + 1))
     const y = Math.floor(random.uniform() * (canvas.height - size.height + 1))
     const place: Box = [x, y, x + size.width, y + size.height]
-    if (labels.every(({ box }) => intersection(place, box) <= hidden * Math.min(area(box), area(place)))) return place
+    if (labels.every(({ box, classOnly }) => classOnly || intersection(place, box) <= hidden * Math.min(area(box), area(place))))
+      return place
   }
   return null
 }

@@ -22,11 +22,16 @@ export function thresholdsOf(
   })
 }
 
-/** Boxes per picture by class. */
+/** Boxes per picture by class, over the pictures in which it was looked for. */
 export function boxesPerPicture(samples: readonly LabelledSample[], classes: number): number[] {
   const counts = Array<number>(classes).fill(0)
-  for (const { labels } of samples) for (const { label, ignore } of labels) if (!ignore) counts[label]!++
-  return counts.map((count) => count / Math.max(1, samples.length))
+  const pictures = Array<number>(classes).fill(samples.length)
+  for (const { labels } of samples) {
+    const partial = new Set(labels.flatMap(({ label, classOnly }) => (classOnly ? [label] : [])))
+    for (const label of partial) pictures[label]!--
+    for (const { label, ignore } of labels) if (!ignore && !partial.has(label)) counts[label]!++
+  }
+  return counts.map((count, label) => count / Math.max(1, pictures[label]!))
 }
 
 /** Sure detections are labels, doubtful ones regions from which nothing is learnt, and the rest is background. */

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
 import { MuninnError } from '../../protocol/errors.ts'
-import { CocoTruth, cornersOf, readCoco } from '../evaluation/coco-files.ts'
+import { CocoTruth, cornersOf, notExhaustiveCategories, readCoco } from '../evaluation/coco-files.ts'
 import { type DeclaredFolder, type DeclaredPicture, splitOf } from './declared.ts'
 
 const names = /^(coco|annotations|_annotations\.coco|instances_\w+)\.json$/i
@@ -23,6 +23,7 @@ export async function readCocoFolder(folder: string, paths: readonly string[]): 
       if (!classes.includes(name)) classes.push(name)
   }
   const pictures: DeclaredPicture[] = []
+  let partialPictures = 0
   const missing: string[] = []
   for (const { path, coco } of files) {
     const labelOf = new Map(coco.categories.map(({ id, name }) => [id, classes.indexOf(name)]))
@@ -38,21 +39,35 @@ export async function readCocoFolder(folder: string, paths: readonly string[]): 
       list.push({ corners: cornersOf(bbox), label, ...((iscrowd || ignore) && { ignore: true }) })
     }
     const here = dirname(path)
+    const partial = notExhaustiveCategories(coco)
+    // A file that lacks a class of the others was labelled without it.
+    const unknown = [...classes.keys()].filter((label) => ![...labelOf.values()].includes(label))
     for (const { id, file_name, width, height } of coco.images) {
       if (!file_name) throw new MuninnError('INVALID_INPUT', `${path}: image ${id} has no file_name`)
       const found = [join(here, 'images'), here, join(folder, 'images'), folder]
         .map((place) => join(place, file_name))
         .find((each) => existsSync(each))
       if (!found) missing.push(`${file_name} (${relative(folder, path)})`)
-      else
+      else {
+        const notExhaustive = [
+          ...unknown,
+          ...(partial.get(id) ?? []).map((category) => labelOf.get(category)!).filter((label) => label >= 0),
+        ]
+        if (notExhaustive.length > 0) partialPictures++
         pictures.push({
           path: found,
           split: splitOf(path, folder),
           boxes: boxes.get(id) ?? [],
+          ...(notExhaustive.length > 0 && { notExhaustive }),
           unit: width && height ? { width, height } : null,
         })
+      }
     }
   }
+  if (partialPictures > 0)
+    notes.push(
+      `${partialPictures} of ${pictures.length} pictures were not labelled for every class: where a class was not looked for, nothing is learnt of it and nothing is counted against it`,
+    )
   return { classes, pictures, missing, notes }
 }
 

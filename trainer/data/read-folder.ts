@@ -7,7 +7,7 @@ import { inspectPicture, placeBox } from './inspect-picture.ts'
 import { cocoFiles, readCocoFolder } from './read-coco.ts'
 import { readVocFolder } from './read-voc.ts'
 import { looksLikeYolo, readYoloFolder } from './read-yolo.ts'
-import type { LabelledSample } from './sample.ts'
+import { type LabelledSample, notExhaustive } from './sample.ts'
 
 export interface FolderSample extends LabelledSample {
   /** Path below its folder. */
@@ -42,7 +42,7 @@ export async function readFolder(folder: string, { skipBroken = false, onPicture
   let done = 0
   const work = async () => {
     for (let i = next++; i < declared.pictures.length; i = next++) {
-      const { path, split, boxes, unit } = declared.pictures[i]!
+      const { path, split, boxes, unit, notExhaustive: partial = [] } = declared.pictures[i]!
       const name = relative(folder, path)
       samples[i] = null
       try {
@@ -52,7 +52,14 @@ export async function readFolder(folder: string, { skipBroken = false, onPicture
           if (!box) lost.push(name)
           return box ? [{ box, ...rest }] : []
         })
-        samples[i] = { path, name, split, labels, sha256: picture.sha256, thumbnail: picture.thumbnail }
+        samples[i] = {
+          path,
+          name,
+          split,
+          labels: [...labels, ...partial.map(notExhaustive)],
+          sha256: picture.sha256,
+          thumbnail: picture.thumbnail,
+        }
       } catch (error) {
         faults.push(`${name} cannot be decoded (${error instanceof Error ? error.message : String(error)})`)
       }

@@ -15,18 +15,21 @@ export interface TrainingShape {
   readonly height: number
   /** Rows for positives in one batch; assignments are padded to it with weight 0. */
   readonly positives: number
+  /** Some classes were not looked for everywhere: the graph wants `classWeight`. */
+  readonly partial?: boolean
 }
 
 /**
  * Inputs beside `image` [B, H, W, 3], with R = B x cells and P = positives:
  * `index` int64 [P, 1] row of a positive, `classIndex` int64 [P, 2] its row and class, `target` [P, 4] its true box, `centre` [P, 3]
  * x, y and stride of its cell ([P, 5] with width and height where cells have anchors), `weight` [P, 1] (0 for padding), `rowWeight` [R, 1] (0 where nothing may be learnt: ignored regions),
- * `normalizer` [1] (one over the count of positives), and for heads that ask for it `oneHot` [P, C].
+ * `normalizer` [1] (one over the count of positives), for heads that ask for it `oneHot` [P, C], and in a partial graph
+ * `classWeight` [R, C] (0 where nothing is known of a class: not exhaustively labelled).
  */
 export function trainingGraph(
   core: Graph,
   specification: Specification,
-  { batch, width, height, positives }: TrainingShape,
+  { batch, width, height, positives, partial = false }: TrainingShape,
 ): Graph {
   const head = headOf(specification)
   const g = continued(withInput(core, { batch, width, height }))
@@ -42,6 +45,7 @@ export function trainingGraph(
   const rowWeight = g.input('rowWeight', 'float32', [count, 1])
   const normalizer = g.reshape(g.input('normalizer', 'float32', [1]), [])
   const oneHot = head.oneHot ? g.input('oneHot', 'float32', [positives, specification.classes.length]) : null
+  const classWeight = partial ? g.input('classWeight', 'float32', [count, specification.classes.length]) : null
   const part = (i: number): Value => columns(g, centre, i, i + 1)
   const { box, classes, object } = head.losses({
     g,
@@ -62,6 +66,7 @@ export function trainingGraph(
     target,
     weight,
     rowWeight,
+    classWeight,
     normalizer,
   })
   const loss = g.add(g.add(box, classes), object)

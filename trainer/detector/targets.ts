@@ -4,11 +4,15 @@ import type { Feeds } from '../engine/step-worker.ts'
 import { type Assignment, assign as adaptive } from './assignment.ts'
 import type { Cells } from './cells.ts'
 
-/** A labelled box in pixels of the model's input; `ignore` marks a region from which nothing may be learnt. */
+/**
+ * A labelled box in pixels of the model's input; `ignore` marks a region from which nothing may be learnt, and with `classOnly` nothing
+ * about that class alone.
+ */
 export interface Label {
   readonly box: Box
   readonly label: number
   readonly ignore?: boolean
+  readonly classOnly?: boolean
 }
 
 /** Smaller boxes (input pixels, either side) are left out: augmentation cut them off, and no cell could answer for them. */
@@ -21,11 +25,13 @@ export function targetsOf(
     classes: number
     positives: number
     oneHot: boolean
+    /** Whether the graph was built for classes that were not looked for everywhere. */
+    partial?: boolean
     /** Which cells answer for which box; adaptive training sample selection when left out. */
     assign?: (truths: readonly Box[], cells: Cells) => Assignment[]
   },
 ): Feeds {
-  const { cells, classes, positives, oneHot, assign = adaptive } = options
+  const { cells, classes, positives, oneHot, partial = false, assign = adaptive } = options
   const centreWidth = cells.sizes ? 5 : 3
   const perPicture = cells.x.length
   const index = new BigInt64Array(positives)
@@ -35,13 +41,17 @@ export function targetsOf(
   const weight = new Float32Array(positives)
   const hot = new Float32Array(oneHot ? positives * classes : 0)
   const rowWeight = new Float32Array(perPicture * pictures.length).fill(1)
+  const classWeight = new Float32Array(partial ? rowWeight.length * classes : 0).fill(1)
   let next = 0
   for (const [picture, labels] of pictures.entries()) {
     const first = picture * perPicture
-    for (const { box } of labels.filter(({ ignore }) => ignore)) {
+    for (const { box, label, classOnly } of labels.filter(({ ignore }) => ignore)) {
+      if (classOnly && !partial) throw new Error('the graph has no input for classes that were not looked for everywhere')
       for (let cell = 0; cell < perPicture; cell++) {
         const [x, y] = [cells.x[cell]!, cells.y[cell]!]
-        if (x > box[0] && x < box[2] && y > box[1] && y < box[3]) rowWeight[first + cell] = 0
+        if (x <= box[0] || x >= box[2] || y <= box[1] || y >= box[3]) continue
+        if (classOnly) classWeight[(first + cell) * classes + label] = 0
+        else rowWeight[first + cell] = 0
       }
     }
     const truths = labels.filter(({ box, ignore }) => !ignore && box[2] - box[0] >= smallest && box[3] - box[1] >= smallest)
@@ -62,6 +72,8 @@ export function targetsOf(
       weight[next] = 1
       if (oneHot) hot[next * classes + label] = 1
       rowWeight[first + cell] = 1
+      // A box of a class is known, whoever looked for more of its kind.
+      if (partial) classWeight[(first + cell) * classes + label] = 1
       next++
     }
   }
@@ -79,6 +91,7 @@ export function targetsOf(
     weight: { type: 'float32', shape: [positives, 1], data: weight },
     rowWeight: { type: 'float32', shape: [rowWeight.length, 1], data: rowWeight },
     normalizer: { type: 'float32', shape: [1], data: Float32Array.of(1 / Math.max(1, next)) },
+    ...(partial && { classWeight: { type: 'float32', shape: [rowWeight.length, classes], data: classWeight } as const }),
     ...(oneHot && { oneHot: { type: 'float32', shape: [positives, classes], data: hot } as const }),
   }
 }

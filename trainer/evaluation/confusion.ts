@@ -1,7 +1,7 @@
 /** Which class is taken for which, at the scores that would be deployed: the confusion matrix with a row and a column for the background. */
-import { area, intersection, iou } from '../../protocol/boxes.ts'
+import { iou } from '../../protocol/boxes.ts'
 import type { EvaluatedPicture } from './coco.ts'
-import type { Prediction, Truth } from './matching.ts'
+import { liesIn, type Prediction, type Truth } from './matching.ts'
 
 const least = 0.5
 
@@ -34,10 +34,7 @@ export function confusion(
     for (const { truth, prediction } of near([...open], [...free]))
       if (open.has(truth) && free.has(prediction)) settle(truth, prediction)
     for (const { label } of open) matrix[label]![classes]!++
-    for (const { label, box } of free) {
-      const leftOut = regions.some((region) => region.label === label && intersection(box, region.box) > least * area(box))
-      if (!leftOut) matrix[classes]![label]!++
-    }
+    for (const prediction of free) if (!liesIn(regions, prediction)) matrix[classes]![prediction.label]!++
   }
   return matrix
 }

@@ -21,6 +21,10 @@ export interface Prediction {
 /** IoU thresholds 0.50, 0.55, ... 0.95. */
 export const iouThresholds: readonly number[] = linspace(0.5, 0.95, 10)
 
+/** Whether a detection lies, for the greater part, in a region of its class that is left out: then it is no error. */
+export const liesIn = (regions: readonly Truth[], { label, box }: Prediction): boolean =>
+  regions.some((region) => region.label === label && 2 * intersection(box, region.box) > area(box))
+
 /** Outcome of a picture's detections of one class, by falling score. */
 export interface Matched {
   readonly scores: readonly number[]

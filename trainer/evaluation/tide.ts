@@ -2,10 +2,10 @@
  * What each kind of error costs: TIDE (Bolya, Foley, Hays and Hoffman 2020, "TIDE: A General Toolbox for Identifying Object Detection
  * Errors", section 2). Each kind is mended by an oracle alone, and the rise in AP50 is its price. Decided in the order of the authors' code.
  */
-import { area, type Box, intersection, iou } from '../../protocol/boxes.ts'
+import { type Box, iou } from '../../protocol/boxes.ts'
 import { curveOf, meanOf, type Ranking } from './average-precision.ts'
 import type { EvaluatedPicture } from './coco.ts'
-import type { Prediction, Truth } from './matching.ts'
+import { liesIn, type Prediction, type Truth } from './matching.ts'
 
 /**
  * `Cls`: right place, wrong class. `Loc`: right class, poor box. `Both`: wrong class and poor box. `Dupe`: an object found a second time.
@@ -116,7 +116,7 @@ function examine({ truths, predictions }: EvaluatedPicture): Examined {
     if (best && shared >= foreground) {
       best.found = true
       right.push({ label, score, right: true })
-    } else if (!regions.some((region) => region.label === label && inside(box, region.box) > foreground)) rest.push(prediction)
+    } else if (!liesIn(regions, prediction)) rest.push(prediction)
   }
   const faults = rest.map((prediction) => faultOf(prediction, wanted))
   const unfound = wanted.filter(({ found }) => !found)
@@ -157,9 +157,6 @@ function nearest(among: readonly Wanted[], box: Box): [Wanted | null, number] {
   }
   return [best, most]
 }
-
-/** Share of a box that lies in a region to leave out. */
-const inside = (box: Box, region: Box): number => (area(box) > 0 ? intersection(box, region) / area(box) : 0)
 
 /** Mean AP50 over the classes; one of which nothing is left to find and nothing is said is left out. */
 function precision(points: readonly Point[], positives: readonly number[], counted: readonly number[]): number {

@@ -1,7 +1,7 @@
 /** Pictures with the most wrong with them at the scores that would be deployed. */
 import { iou } from '../../protocol/boxes.ts'
 import type { EvaluatedPicture } from './coco.ts'
-import type { Prediction, Truth } from './matching.ts'
+import { liesIn, type Prediction, type Truth } from './matching.ts'
 
 export interface WorstPicture {
   /** Place in the list that was given. */
@@ -27,7 +27,9 @@ export function worstPictures(
         if (hit) free.delete(hit)
         else if (!truth.ignore) missed.push(truth)
       }
-      return { index, missed, spurious: [...free], predictions: counted }
+      const regions = truths.filter(({ ignore }) => ignore)
+      const spurious = [...free].filter((each) => !liesIn(regions, each))
+      return { index, missed, spurious, predictions: counted }
     })
     .filter((picture) => wrongs(picture) > 0)
     .sort((a, b) => wrongs(b) - wrongs(a))

@@ -1,5 +1,6 @@
 /** Chooses learning rate and augmentation for the data at hand: short trainings on a part of the pictures, judged on the rest of them. */
 import { MuninnError } from '../../protocol/errors.ts'
+import { objectsOf } from '../data/sample.ts'
 import { validationCut } from '../data/validation-cut.ts'
 import { precisionOf, score } from '../evaluation/compare.ts'
 import { measureModel } from '../evaluation/measure.ts'
@@ -42,7 +43,7 @@ export async function chosen(
   const budget = Math.floor(steps * share)
   const rungs = rungsOf(candidates.length, budget)
   const { training, validation } = validationCut(samples, judgedShare, seed)
-  if (samples.length < fewest || validation.every(({ labels }) => labels.length === 0))
+  if (samples.length < fewest || validation.every((sample) => objectsOf(sample).length === 0))
     throw new MuninnError('NOT_READY', `${samples.length} pictures are too few to choose settings by; ${fewest} are wanted`)
   if (rungs.some((rung) => rung.budget < leastSteps))
     throw new MuninnError('INVALID_INPUT', `${budget} steps are too few to choose among ${candidates.length} settings`)

@@ -35,6 +35,8 @@ export interface PlanOptions {
   readonly height: number
   /** Pictures in one update. */
   readonly batch: number
+  /** Some classes were not looked for in every picture. */
+  readonly partial?: boolean
   readonly parameters: readonly string[]
   readonly workers?: number
   readonly rateScale: (name: string) => number
@@ -61,11 +63,11 @@ export function isShort({ keptBytes, sessions, available }: { keptBytes: number;
 
 /** The processor's threads take parts of a batch, each on its own; a device of its own takes all of it at once. */
 export async function planOn(device: Device, options: PlanOptions): Promise<Plan> {
-  const { core, specification, width, height, batch, parameters, rateScale, decay } = options
+  const { core, specification, width, height, batch, partial, parameters, rateScale, decay } = options
   const { parts, micro } = device === 'cpu' ? microBatches(batch) : { parts: 1, micro: batch }
   const positives = positivesPerPicture * micro
   const source: StepOptions = {
-    graph: trainingGraph(core, specification, { batch: micro, width, height, positives }),
+    graph: trainingGraph(core, specification, { batch: micro, width, height, positives, partial }),
     losses: [...losses],
     parameters,
     dialect: device === 'cpu' ? await cpuDialect() : 'std',

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { MuninnError } from '../../protocol/errors.ts'
 import { Loader } from '../data/loader.ts'
-import type { LabelledSample } from '../data/sample.ts'
+import { isPartial, type LabelledSample, objectsOf } from '../data/sample.ts'
 import { sharesOf } from '../data/sampling.ts'
 import { type Cut, validationCut } from '../data/validation-cut.ts'
 import { withClasses } from '../detector/classes.ts'
@@ -180,7 +180,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const recipe: Recipe = { ...defaultRecipe, ...options.recipe }
   const { training: samples, validation } = cutFor(recipe, options)
   if (samples.length === 0) throw new MuninnError('NOT_READY', 'there is no labelled picture to train on')
-  if (!samples.some(({ labels }) => labels.length > 0))
+  if (!samples.some((sample) => objectsOf(sample).length > 0))
     throw new MuninnError('NOT_READY', 'none of the pictures to train on has a box')
   for (const { path, labels } of samples)
     if (!labels.every(({ box }) => box.every(Number.isFinite)))
@@ -199,6 +199,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     planOn(device, {
       ...start,
       batch,
+      partial: isPartial(samples),
       workers: options.workers,
       parameters: trainedParameters(layers, freeze),
       // A pretrained body moves more slowly than new class filters.

@@ -1,5 +1,5 @@
 /** How much of what a data set holds. */
-import type { LabelledSample } from '../data/sample.ts'
+import { type LabelledSample, objectsOf } from '../data/sample.ts'
 import type { DataCounts } from './content.ts'
 
 /** @param classes of the labels of both splits */
@@ -16,12 +16,12 @@ export function countData({
   heldOut: readonly LabelledSample[]
   notes: readonly string[]
 }): DataCounts {
-  const real = (samples: readonly LabelledSample[]) => samples.flatMap(({ labels }) => labels.filter(({ ignore }) => !ignore))
+  const real = (samples: readonly LabelledSample[]) => samples.flatMap(objectsOf)
   const split = (name: 'training' | 'held out', samples: readonly LabelledSample[]) => ({
     name,
     pictures: samples.length,
     boxes: real(samples).length,
-    empty: samples.filter(({ labels }) => labels.length === 0).length,
+    empty: samples.filter((sample) => objectsOf(sample).length === 0).length,
   })
   const [a, b] = [real(training), real(heldOut)]
   const of = (labels: readonly { label: number }[], i: number) => labels.filter(({ label }) => label === i).length

@@ -4,7 +4,7 @@
  */
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
 import { assignByShape } from '../anchor-assignment.ts'
-import { crossEntropy, given, overlaps, perPositive, qualityOf } from './box-loss.ts'
+import { chosenClassWeight, crossEntropy, given, objectWeight, overlaps, perPositive, qualityOf } from './box-loss.ts'
 import { type Centres, columns, type HeadKind } from './head.ts'
 
 const lead = 5
@@ -28,15 +28,20 @@ export const anchors: HeadKind = {
   scores: (g, { classes }, rows) =>
     g.mul(g.sigmoid(columns(g, rows, lead, lead + classes.length)), g.sigmoid(columns(g, rows, 4, 5))),
   /** Boxes by GIoU, objectness with the IoU as target over all rows, classes at positives; balanced as YOLOX's. */
-  losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, normalizer, index, oneHot }) => {
+  losses: (input) => {
+    const { g, specification, rows, chosen, centres, target, weight, normalizer, index, oneHot } = input
+    const width = lead + specification.classes.length
     const { iou, giou } = overlaps(g, boxes(g, specification, chosen(0, lead), centres), target)
     const quality = qualityOf(g, iou, weight)
     const box = g.scale(perPositive(g, g.sub(g.constant(1), giou), weight, normalizer), 5)
     const hits = g.op('ScatterND', [g.filled([rows.shape[0]!, 1]), index, quality], { attributes: { reduction: 'add' } })
     const wanted = given(g, g.min(hits, g.constant(1)), 'object')
+    const rowWeight = objectWeight(input, () => g.sigmoid(columns(g, rows, lead, width)))
     const object = g.mul(g.sum(g.mul(crossEntropy(g, columns(g, rows, 4, 5), wanted), rowWeight)), normalizer)
-    const logits = chosen(lead, lead + specification.classes.length)
-    const classes = perPositive(g, g.sum(crossEntropy(g, logits, oneHot!), [1], true), weight, normalizer)
+    const lookedFor = chosenClassWeight(input)
+    const known = (values: Value) => (lookedFor ? g.mul(values, lookedFor) : values)
+    const logits = chosen(lead, width)
+    const classes = perPositive(g, g.sum(known(crossEntropy(g, logits, oneHot!)), [1], true), weight, normalizer)
     return { box, classes, object }
   },
 }

@@ -1,6 +1,7 @@
 /** What the losses of all heads are made of: overlaps of boxes, cross-entropy, and values that count as given. */
 import { stopGradient } from '../../gradients/differentiate.ts'
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
+import type { LossInput } from './head.ts'
 
 /** The same value, through which no gradient flows; `name` must be one of a kind in the graph. */
 export const given = (g: GraphBuilder, value: Value, name: string): Value =>
@@ -44,16 +45,46 @@ export function logSoftmax(g: GraphBuilder, logits: Value, name: string): Value 
 export const softmaxCrossEntropy = (g: GraphBuilder, logits: Value, oneHot: Value, name: string): Value =>
   g.neg(g.sum(g.mul(logSoftmax(g, logits, name), oneHot), [1], true))
 
+/**
+ * Classes that were not looked for take no part in a softmax: their logits [n, C] count as minus infinity and get no gradient, and the
+ * others share its sum.
+ */
+export const lookedForOnly = (g: GraphBuilder, logits: Value, classWeight: Value | null): Value =>
+  classWeight ? g.add(g.mul(logits, classWeight), g.scale(g.sub(g.constant(1), classWeight), hidden)) : logits
+/** exp of it is 0, and it is finite. */
+const hidden = -1e4
+
+/**
+ * Row weights [R, 1] for what all classes share, an objectness or a background. Where some classes were not looked for, "no object here"
+ * is worth the share of the row's class probabilities [R, C] that belongs to classes that were: a row that is sure of a class that nobody
+ * looked for says nothing. Rows that answer for an object count whole. No gradient flows through the weights.
+ */
+export function objectWeight(
+  { g, rowWeight, classWeight, index, weight }: Pick<LossInput, 'g' | 'rowWeight' | 'classWeight' | 'index' | 'weight'>,
+  probabilities: () => Value,
+): Value {
+  if (!classWeight) return rowWeight
+  const all = probabilities()
+  const share = g.div(g.sum(g.mul(all, classWeight), [1], true), g.max(g.sum(all, [1], true), g.constant(1e-6)))
+  const hits = g.op('ScatterND', [g.filled(rowWeight.shape), index, weight], { attributes: { reduction: 'add' } })
+  return given(g, g.mul(rowWeight, g.max(share, g.min(hits, g.constant(1)))), 'looked-for')
+}
+
+/** The weights of the rows that answer for true boxes, [P, C]. */
+export const chosenClassWeight = ({ g, classWeight, index }: Pick<LossInput, 'g' | 'classWeight' | 'index'>): Value | null =>
+  classWeight && g.op('GatherND', [classWeight, index])
+
 /** Quality focal loss with beta 2 (Li et al. 2020): the overlap as the target of the true class, 0 elsewhere. */
 export function qualityFocal(
   g: GraphBuilder,
-  input: { logits: Value; classIndex: Value; quality: Value; rowWeight: Value; normalizer: Value },
+  input: Pick<LossInput, 'classIndex' | 'rowWeight' | 'classWeight' | 'normalizer'> & { logits: Value; quality: Value },
 ): Value {
-  const { logits, classIndex, quality, rowWeight, normalizer } = input
+  const { logits, classIndex, quality, rowWeight, classWeight, normalizer } = input
+  const weight = classWeight ? g.mul(classWeight, rowWeight) : rowWeight
   const none = g.filled(logits.shape)
   const wanted = g.op('ScatterND', [none, classIndex, g.reshape(quality, [quality.shape[0]!])], {
     attributes: { reduction: 'add' },
   })
   const error = g.sub(wanted, g.sigmoid(logits))
-  return g.mul(g.sum(g.mul(g.mul(crossEntropy(g, logits, wanted), g.mul(error, error)), rowWeight)), normalizer)
+  return g.mul(g.sum(g.mul(g.mul(crossEntropy(g, logits, wanted), g.mul(error, error)), weight)), normalizer)
 }

@@ -20,14 +20,14 @@ export const distances: HeadKind = {
   boxes,
   scores: (g, { classes }, rows) => g.sigmoid(columns(g, rows, lead, lead + classes.length)),
   /** Generalized focal loss (Li et al. 2020): quality focal loss with beta 2, and GIoU weighted by 2. */
-  losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, normalizer, classIndex }) => {
+  losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, classWeight, normalizer, classIndex }) => {
     const { iou, giou } = overlaps(g, boxes(g, specification, chosen(0, lead), centres), target)
     const quality = qualityOf(g, iou, weight)
     const logits = columns(g, rows, lead, lead + specification.classes.length)
     const box = g.scale(perPositive(g, g.sub(g.constant(1), giou), weight, normalizer), 2)
     return {
       box,
-      classes: qualityFocal(g, { logits, classIndex, quality, rowWeight, normalizer }),
+      classes: qualityFocal(g, { logits, classIndex, quality, rowWeight, classWeight, normalizer }),
       object: g.scale(box, 0),
     }
   },

@@ -35,7 +35,7 @@ export const distribution: HeadKind = {
   },
   scores: (g, { classes }, rows) => g.sigmoid(columns(g, rows, 0, classes.length)),
   /** Quality focal loss, 2 x GIoU and 1/4 x distribution focal loss, as published. */
-  losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, normalizer, classIndex }) => {
+  losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, classWeight, normalizer, classIndex }) => {
     const [bins, classes] = [binsOf(specification), specification.classes.length]
     const numbers = chosen(classes, classes + 4 * bins)
     const { iou, giou } = overlaps(g, fromDistribution(g, bins, numbers, centres), target)
@@ -55,7 +55,7 @@ export const distribution: HeadKind = {
     const overlap = g.scale(g.sub(g.constant(1), giou), 2)
     return {
       box: perPositive(g, g.add(overlap, g.scale(dfl, 0.25)), weight, normalizer),
-      classes: qualityFocal(g, { logits: columns(g, rows, 0, classes), classIndex, quality, rowWeight, normalizer }),
+      classes: qualityFocal(g, { logits: columns(g, rows, 0, classes), classIndex, quality, rowWeight, classWeight, normalizer }),
       object: g.constant(0),
     }
   },

@@ -3,7 +3,16 @@
  * sigmoid of the input's, classes a softmax. Score = objectness^0.6 x best class^0.4, of that class alone.
  */
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
-import { given, overlaps, perPositive, qualityOf, softmaxCrossEntropy } from './box-loss.ts'
+import {
+  chosenClassWeight,
+  given,
+  lookedForOnly,
+  objectWeight,
+  overlaps,
+  perPositive,
+  qualityOf,
+  softmaxCrossEntropy,
+} from './box-loss.ts'
 import { type Centres, columns, type HeadKind } from './head.ts'
 
 const lead = 5
@@ -38,7 +47,10 @@ export const fastestdet: HeadKind = {
    * As published: 8 x (1 - IoU, here its generalised form), 16 x smooth L1 of the objectness against the IoU, a quarter of it from the
    * positives and three from all other cells, and the softmax's cross-entropy.
    */
-  losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, normalizer, index, oneHot }) => {
+  losses: (input) => {
+    const { g, specification, rows, chosen, centres, target, weight, normalizer, index, oneHot } = input
+    const width = lead + specification.classes.length
+    const rowWeight = objectWeight(input, () => g.op('Softmax', [columns(g, rows, lead, width)], { attributes: { axis: 1 } }))
     const lead5 = chosen(0, lead)
     const { iou, giou } = overlaps(g, boxes(g, specification, lead5, centres), target)
     const quality = qualityOf(g, iou, weight)
@@ -51,7 +63,7 @@ export const fastestdet: HeadKind = {
       given(g, g.max(g.sum(others), g.constant(1)), 'cells'),
     )
     const object = g.scale(g.add(g.scale(positive, 0.25), g.scale(negative, 0.75)), 16)
-    const logits = chosen(lead, lead + specification.classes.length)
+    const logits = lookedForOnly(g, chosen(lead, width), chosenClassWeight(input))
     const classes = perPositive(g, softmaxCrossEntropy(g, logits, oneHot!, 'classes'), weight, normalizer)
     return { box, classes, object }
   },

@@ -37,6 +37,8 @@ export interface LossInput {
   readonly weight: Value
   /** 0 where nothing may be learnt, [R, 1]. */
   readonly rowWeight: Value
+  /** 0 where nothing may be learnt of a class, [R, C]; null where every class was looked for everywhere. */
+  readonly classWeight: Value | null
   /** One over the count of positives, a scalar. */
   readonly normalizer: Value
 }

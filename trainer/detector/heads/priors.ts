@@ -4,7 +4,7 @@
  */
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
 import { assignByOverlap } from '../anchor-assignment.ts'
-import { given, logSoftmax, perPositive } from './box-loss.ts'
+import { given, logSoftmax, lookedForOnly, objectWeight, perPositive } from './box-loss.ts'
 import { type Centres, columns, type HeadKind, limitedExp } from './head.ts'
 
 const lead = 5
@@ -34,11 +34,16 @@ export const priors: HeadKind = {
     return columns(g, all, 1, 1 + classes.length)
   },
   /** Smooth L1 of the offsets, and the softmax's cross-entropy over positives and the three times as many hardest negatives. */
-  losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, normalizer, index, oneHot }) => {
+  losses: (input) => {
+    const { g, specification, rows, chosen, centres, target, weight, normalizer, index, oneHot } = input
     const wanted = encoded(g, specification.variances!, target, centres)
     const box = perPositive(g, g.sum(smoothL1(g, g.sub(chosen(0, 4), wanted)), [1], true), weight, normalizer)
     const width = lead + specification.classes.length
-    const likely = logSoftmax(g, columns(g, rows, 4, width), 'classes')
+    // Everywhere looked for: the background.
+    const classWeight = input.classWeight && g.concat([g.filled(input.rowWeight.shape, 1), input.classWeight], 1)
+    const logits = columns(g, rows, 4, width)
+    const rowWeight = objectWeight({ ...input, classWeight }, () => g.op('Softmax', [logits], { attributes: { axis: 1 } }))
+    const likely = logSoftmax(g, lookedForOnly(g, logits, classWeight), 'classes')
     const rest = columns(g, likely, 1, 1 + specification.classes.length)
     const positive = g.neg(g.sum(g.mul(g.op('GatherND', [rest, index]), oneHot!), [1], true))
     const background = g.neg(columns(g, likely, 0, 1))

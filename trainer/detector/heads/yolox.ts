@@ -1,6 +1,6 @@
 /** YOLOX (Ge et al. 2021). Rows are [x, y, w, h, objectness logit, class logits]; x and y from the cell's corner, in strides. */
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
-import { crossEntropy, given, overlaps, perPositive, qualityOf } from './box-loss.ts'
+import { chosenClassWeight, crossEntropy, given, objectWeight, overlaps, perPositive, qualityOf } from './box-loss.ts'
 import { type Centres, columns, type HeadKind, limitedExp } from './head.ts'
 
 const lead = 5
@@ -25,15 +25,20 @@ export const yolox: HeadKind = {
   scores: (g, { classes }, rows) =>
     g.mul(g.sigmoid(columns(g, rows, lead, lead + classes.length)), g.sigmoid(columns(g, rows, 4, 5))),
   /** 5 (1 - IoU^2), objectness over all rows, classes with the IoU as target at positives. */
-  losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, normalizer, index, oneHot }) => {
+  losses: (input) => {
+    const { g, specification, rows, chosen, centres, target, weight, normalizer, index, oneHot } = input
+    const width = lead + specification.classes.length
     const { iou } = overlaps(g, boxes(g, specification, chosen(0, lead), centres), target)
     const quality = qualityOf(g, iou, weight)
     const box = g.scale(perPositive(g, g.sub(g.constant(1), g.mul(iou, iou)), weight, normalizer), 5)
     const hits = g.op('ScatterND', [g.filled([rows.shape[0]!, 1]), index, weight], { attributes: { reduction: 'add' } })
     const wanted = given(g, g.min(hits, g.constant(1)), 'object')
+    const rowWeight = objectWeight(input, () => g.sigmoid(columns(g, rows, lead, width)))
     const object = g.mul(g.sum(g.mul(crossEntropy(g, columns(g, rows, 4, 5), wanted), rowWeight)), normalizer)
-    const logits = chosen(lead, lead + specification.classes.length)
-    const classes = perPositive(g, crossEntropy(g, logits, g.mul(oneHot!, quality)), weight, normalizer)
+    const lookedFor = chosenClassWeight(input)
+    const known = (values: Value) => (lookedFor ? g.mul(values, lookedFor) : values)
+    const logits = chosen(lead, width)
+    const classes = perPositive(g, known(crossEntropy(g, logits, g.mul(oneHot!, quality))), weight, normalizer)
     return { box, classes, object }
   },
 }
