@@ -26,7 +26,9 @@ function recordLine(record: DatasetRecord): string {
   const annotations = record.annotations
     .map(({ label, box, source }) => ({ label, box, source }))
     .sort((a, b) => compare(a.label, b.label) || compareBoxes(a, b) || compare(a.source, b.source))
-  return JSON.stringify({ image, width, height, camera, capturedAt, audit, cluster, split, annotations })
+  // Left out where every class was looked for, so that versions from before there was such a list keep their digest.
+  const partial = record.notExhaustive && { notExhaustive: record.notExhaustive.toSorted(compare) }
+  return JSON.stringify({ image, width, height, camera, capturedAt, audit, cluster, split, annotations, ...partial })
 }
 
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)

@@ -6,6 +6,7 @@ import { parse, parseJson } from '../../protocol/parse.ts'
 import { say } from '../../protocol/sentences.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { Events } from '../events/events.ts'
+import { addedAfter } from '../settings/class-times.ts'
 import type { SettingsRepository } from '../settings/settings-repository.ts'
 import type { DatasetRepository, DatasetRow } from './dataset-repository.ts'
 import { datasetText } from './dataset-text.ts'
@@ -44,14 +45,19 @@ export class Datasets {
     // Taken before reading: a label that comes in between counts for the next round, too, rather than for none.
     const at = this.#now()
     const accepted = await this.#labelled.records()
-    const named = (await this.#settings.get()).classes.map(({ name }) => name)
+    const { classes: wanted } = await this.#settings.get()
+    const named = wanted.map(({ name }) => name)
     const classes =
       named.length > 0 ? named : [...new Set(accepted.flatMap(({ annotations }) => annotations.map(({ label }) => label)))].sort()
     const known = new Set(classes)
-    const cleaned = accepted.map((record) => ({
-      ...record,
-      annotations: record.annotations.filter(({ label }) => known.has(label)),
-    }))
+    const cleaned = accepted.map(({ labelledAt, ...record }) => {
+      const notExhaustive = addedAfter(wanted, labelledAt)
+      return {
+        ...record,
+        annotations: record.annotations.filter(({ label }) => known.has(label)),
+        ...(notExhaustive.length > 0 && { notExhaustive }),
+      }
+    })
     const { records } = withoutLeaks(cleaned, await this.#labelled.heldOutClusters())
     if (records.length === 0) throw new MuninnError('NOT_READY', say('error.nothing-labelled'))
     assertNoLeak(records)

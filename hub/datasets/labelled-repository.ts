@@ -9,6 +9,11 @@ const Annotations = Type.Array(Annotation)
 /** Below SQLite's and PostgreSQL's limits for bound values. */
 const pageSize = 2000
 
+export interface LabelledRecord extends DatasetRecord {
+  /** When its annotations were accepted. */
+  readonly labelledAt: number
+}
+
 interface LabelledRow {
   readonly id: string
   readonly width: number
@@ -19,6 +24,7 @@ interface LabelledRow {
   readonly cluster: number
   readonly split: Split
   readonly annotations: string
+  readonly decided_at: number | null
 }
 
 const number = (value: unknown) => Number(value ?? 0)
@@ -31,8 +37,8 @@ export class LabelledRepository {
   }
 
   /** Every accepted sample with its latest annotations, read page by page. */
-  async records(): Promise<DatasetRecord[]> {
-    const records: DatasetRecord[] = []
+  async records(): Promise<LabelledRecord[]> {
+    const records: LabelledRecord[] = []
     for (let after = ''; ; ) {
       const rows: LabelledRow[] = await this.#knex('samples')
         .join('tasks', 'tasks.sample_id', 'samples.id')
@@ -40,14 +46,25 @@ export class LabelledRepository {
         .andWhere('samples.id', '>', after)
         .orderBy('samples.id')
         .limit(pageSize)
-        .select('samples.id', 'width', 'height', 'camera', 'captured_at', 'audit', 'cluster', 'samples.split', {
-          annotations: this.#knex('annotation_history as h')
-            .whereRaw('h.sample_id = samples.id')
-            .andWhere('h.verdict', 'accepted')
-            .orderBy('h.id', 'desc')
-            .limit(1)
-            .select('annotations'),
-        })
+        .select(
+          'samples.id',
+          'width',
+          'height',
+          'camera',
+          'captured_at',
+          'audit',
+          'cluster',
+          'samples.split',
+          'tasks.decided_at',
+          {
+            annotations: this.#knex('annotation_history as h')
+              .whereRaw('h.sample_id = samples.id')
+              .andWhere('h.verdict', 'accepted')
+              .orderBy('h.id', 'desc')
+              .limit(1)
+              .select('annotations'),
+          },
+        )
       for (const row of rows) {
         records.push({
           image: row.id,
@@ -59,6 +76,7 @@ export class LabelledRepository {
           cluster: row.cluster,
           split: row.split,
           annotations: parseJson(Annotations, row.annotations, 'stored annotations'),
+          labelledAt: row.decided_at ?? 0,
         })
       }
       if (rows.length < pageSize) return records

@@ -122,10 +122,21 @@ export type Round = Static<typeof Round>
 export const Settings = Type.Object(
   {
     projectName: Type.String({ minLength: 1, maxLength: 128, default: 'Muninn' }),
-    classes: Type.Array(Type.Object({ name: ClassName, color: Type.String({ pattern: '^#[0-9a-f]{6}$' }) }, strict), {
-      maxItems: 1000,
-      default: [],
-    }),
+    classes: Type.Array(
+      Type.Object(
+        {
+          name: ClassName,
+          color: Type.String({ pattern: '^#[0-9a-f]{6}$' }),
+          /**
+           * When the class was added, which the hub fills in: pictures labelled before say nothing of it. Left out for a project's first
+           * classes; 0 once someone said that the earlier pictures were looked through for it, too.
+           */
+          since: Type.Optional(Time),
+        },
+        strict,
+      ),
+      { maxItems: 1000, default: [] },
+    ),
     /** Accepted labels (train split) after which a round goes on to training by itself. */
     labelsPerRound: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 100 }),
     autoTrain: Type.Boolean({ default: true }),

@@ -37,6 +37,8 @@ export const DatasetRecord = Type.Object(
     cluster: Type.Integer(),
     split: Split,
     annotations: Type.Array(Annotation),
+    /** Classes that were added after it was labelled: nobody looked for them. Left out where there are none. */
+    notExhaustive: Type.Optional(Type.Array(ClassName)),
   },
   strict,
 )

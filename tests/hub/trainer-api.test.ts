@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import type { AddressInfo } from 'node:net'
 import { describe, it } from 'node:test'
 import { Type } from 'typebox'
 import { leaseSeconds, maxAttempts } from '../../hub/runs/trainer-desk.ts'
 import { Settings } from '../../protocol/http/fleet.ts'
+import { Task } from '../../protocol/http/labelling.ts'
+import { Token } from '../../protocol/http/session.ts'
 import {
   type DatasetRecord,
   DatasetVersion,
@@ -13,6 +16,9 @@ import {
   type RunLease,
 } from '../../protocol/http/training.ts'
 import { inEnglish, quote } from '../../protocol/sentences.ts'
+import { notExhaustive } from '../../trainer/data/sample.ts'
+import { HubApi } from '../../trainer/hub-client/hub-api.ts'
+import { RunFiles } from '../../trainer/hub-client/run-files.ts'
 import { deployedModel } from '../support/deployed-model.ts'
 import { adminToken, startTestHub, type TestHub } from '../support/hub.ts'
 import { putLabelled, sha256 } from '../support/labelled-sample.ts'
@@ -277,6 +283,55 @@ describe('dataset versions', () => {
     const three = await test.ask(DatasetVersion, 'POST', '/api/datasets')
     assert.notEqual(three.digest, one.digest)
     assert.deepEqual([three.train, three.heldOut, three.perClass.car], [2, 1, 3])
+  })
+
+  it('say which classes were added after a picture was labelled, down to what a trainer learns from', async (t) => {
+    const { test } = await withRun(t)
+    const before = await test.ask(DatasetVersion, 'POST', '/api/datasets')
+    const classesNow = async (...names: string[]) => {
+      const settings = await test.ask(Settings, 'GET', '/api/settings')
+      const classes = names.map((name) => settings.classes.find((each) => each.name === name) ?? { name, color: '#ff0000' })
+      return await test.ask(Settings, 'PUT', '/api/settings', { ...settings, classes })
+    }
+    test.clock.ahead += 60_000
+    const { classes } = await classesNow('car', 'bus')
+    assert.deepEqual(
+      classes.map(({ since }) => since !== undefined && since >= test.hub.now() - 30_000),
+      [false, true],
+    )
+    test.clock.ahead += 60_000
+    await putLabelled(test.hub, { name: 'later', annotations: [{ box: [1, 1, 9, 9], label: 'bus', source: 'person' }] })
+    const added = await test.ask(DatasetVersion, 'POST', '/api/datasets')
+    const recordsOf = async ({ id }: { id: number }) => await test.hub.datasets.records(id)
+    const partial = (records: readonly Type.Static<typeof DatasetRecord>[]) =>
+      Object.fromEntries(records.map(({ image, notExhaustive }) => [image, notExhaustive]))
+    const [a, b, later] = ['a', 'b', 'later'].map((name) => sha256(Buffer.from(`picture ${name}`))) as [string, string, string]
+    const records = await recordsOf(added)
+    assert.deepEqual(partial(records), { [a]: ['bus'], [b]: ['bus'], [later]: undefined })
+    assert.deepEqual(Object.values(partial(await recordsOf(before))), [undefined, undefined])
+
+    const { token } = await test.ask(Token, 'POST', '/api/tokens', { name: 'trainer', role: 'trainer' })
+    const { port } = test.hub.app.server.address() as AddressInfo
+    const files = new RunFiles({ api: new HubApi({ url: `http://127.0.0.1:${port}`, token: token! }), folder: test.folder })
+    const signal = new AbortController().signal
+    const samples = await files.samples(records, { classes: added.classes, signal, onFile: () => {} })
+    const labelsOf = (image: string) => samples[records.findIndex((each) => each.image === image)]!.labels
+    assert.deepEqual(labelsOf(a), [{ box: [1, 1, 20, 20], label: 0 }, notExhaustive(1)])
+    assert.deepEqual(labelsOf(later), [{ box: [1, 1, 9, 9], label: 1 }])
+
+    // Labelled again, now with both classes in sight.
+    const task: { id: number } = await test.hub.knex('tasks').where({ sample_id: a }).first('id')
+    const { version } = await test.ask(Task, 'POST', `/api/tasks/${task.id}/reopen`)
+    await test.ask(Task, 'POST', `/api/tasks/${task.id}/submit`, { version, verdict: 'accepted', annotations: [] })
+    const again = partial(await recordsOf(await test.ask(DatasetVersion, 'POST', '/api/datasets')))
+    assert.deepEqual(again, { [a]: undefined, [b]: ['bus'], [later]: undefined })
+
+    // Someone says that the earlier pictures were looked through for buses, too.
+    const settings = await test.ask(Settings, 'GET', '/api/settings')
+    const looked = settings.classes.map((each) => (each.name === 'bus' ? { ...each, since: 0 } : each))
+    await test.ask(Settings, 'PUT', '/api/settings', { ...settings, classes: looked })
+    const all = partial(await recordsOf(await test.ask(DatasetVersion, 'POST', '/api/datasets')))
+    assert.deepEqual(all, { [a]: undefined, [b]: undefined, [later]: undefined })
   })
 
   it('say what is missing while nothing is labelled', async (t) => {

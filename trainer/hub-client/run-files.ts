@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { DatasetRecord } from '../../protocol/http/training.ts'
-import type { LabelledSample } from '../data/sample.ts'
+import { type LabelledSample, notExhaustive } from '../data/sample.ts'
 import { writeAside } from '../files/write-aside.ts'
 import type { HubApi } from './hub-api.ts'
 
@@ -51,12 +51,13 @@ export class RunFiles {
     const work = async () => {
       for (let i = next++; i < records.length; i = next++) {
         signal.throwIfAborted()
-        const { image, annotations } = records[i]!
+        const { image, annotations, notExhaustive: partial = [] } = records[i]!
         const path = await this.fetch(image, `/api/blobs/${image}`)
         const labels = annotations.flatMap(({ box, label }) =>
           classes.includes(label) ? [{ box, label: classes.indexOf(label) }] : [],
         )
-        samples[i] = { path, labels }
+        const unknown = partial.map((name) => classes.indexOf(name)).filter((label) => label >= 0)
+        samples[i] = { path, labels: [...labels, ...unknown.map(notExhaustive)] }
         onFile()
       }
     }

@@ -120,6 +120,11 @@ export class RunWorker {
       `${training.samples.length} pictures to train on, ${heldOut.samples.length} held out; ${base ? `from ${baseManifest!.name} v${baseManifest!.version}` : 'from scratch'}`,
     )
 
+    for (const name of classes) {
+      const count = training.records.filter(({ notExhaustive = [] }) => notExhaustive.includes(name)).length
+      if (count > 0) this.#say(`${count} pictures were labelled before there was ${name}: nothing is learnt of it from them`)
+    }
+
     const checkpoint = join(this.#folder, 'runs', `${run.id}.checkpoint`)
     let uploaded = Date.now()
     const result = await train({

@@ -5,6 +5,8 @@ export const chinese: Readonly<Record<string, string>> = {
   'A few devices first; each on probation until it has proved itself.': '先在少数设备上试用；通过考察期后才算数。',
   'A version never changes: same pictures and boxes, same digest.': '版本不可变：同样的图片和标注，摘要相同。',
   Accept: '接受',
+  'Added {{time}}: pictures labelled before say nothing of it.': '{{time}} 添加：此前标注的图片对它不作任何说明。',
+  'They were looked through for it, too': '此前的图片也已检查过该类别',
   'Accept: all boxes are right': '接受：所有框都正确',
   Add: '添加',
   'Add a class': '添加类别',
@@ -247,8 +249,8 @@ export const chinese: Readonly<Record<string, string>> = {
   'What happens without anyone pressing a button.': '无需按键自动发生的事。',
   'What it has learnt so far is thrown away.': '已学到的内容将丢弃。',
   'What people call it': '通用名称',
-  'What the detector finds and people label. A new class starts with the next training; what was learnt before is kept.':
-    '检测器要找、人要标注的东西。新类别从下次训练开始；已学到的会保留。',
+  'What the detector finds and people label. A new class starts with the next training; what was learnt before is kept, and pictures labelled before it count neither for nor against it.':
+    '检测器要找、人要标注的东西。新类别从下次训练开始；已学到的会保留，此前标注的图片对新类别既不算有也不算无。',
   'What to look for, when the loop turns by itself, and who may do what.': '找什么、何时自动循环、谁能做什么。',
   'What was gated is the exact file that goes out. A few devices first; back with one press.':
     '通过关卡的就是发布的那个文件。先少数设备，一键可退。',

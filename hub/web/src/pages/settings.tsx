@@ -2,6 +2,7 @@
 import {
   ActionIcon,
   Alert,
+  Anchor,
   Badge,
   Button,
   Card,
@@ -67,12 +68,16 @@ export default function SettingsPage({ session }: { session: Session }) {
 
 function LoopSettings({ settings, disabled }: { settings: Settings; disabled: boolean }) {
   const { t } = useTranslation()
+  const format = useFormat()
   const queries = useQueryClient()
   const form = useForm<Settings>({ initialValues: settings })
   const save = useMutation({
     mutationFn: (values: Settings) => call<Settings>('PUT', '/api/settings', values),
     onSuccess: (saved) => {
       queries.setQueryData(['/api/settings'], saved)
+      // With what the hub filled in: when a class was added.
+      form.setInitialValues(saved)
+      form.setValues(saved)
       form.resetDirty(saved)
       tell(t('Saved'))
     },
@@ -90,35 +95,50 @@ function LoopSettings({ settings, disabled }: { settings: Settings; disabled: bo
           <Section
             title={t('Classes')}
             about={t(
-              'What the detector finds and people label. A new class starts with the next training; what was learnt before is kept.',
+              'What the detector finds and people label. A new class starts with the next training; what was learnt before is kept, and pictures labelled before it count neither for nor against it.',
             )}
           >
-            {classes.map((_, i) => (
+            {classes.map(({ since }, i) => (
               // biome-ignore lint/suspicious/noArrayIndexKey: a class in the form is its place
-              <Group key={i} gap="xs" wrap="nowrap">
-                <Kbd style={{ visibility: i < 9 ? 'visible' : 'hidden' }}>{i + 1}</Kbd>
-                <TextInput
-                  style={{ flex: 1 }}
-                  placeholder={t('name')}
-                  aria-label={t('name')}
-                  {...form.getInputProps(`classes.${i}.name`)}
-                />
-                <ColorInput
-                  w={136}
-                  format="hex"
-                  swatches={palette}
-                  aria-label={t('color')}
-                  {...form.getInputProps(`classes.${i}.color`)}
-                />
-                <ActionIcon
-                  variant="subtle"
-                  color="gray"
-                  aria-label={t('Remove')}
-                  onClick={() => form.removeListItem('classes', i)}
-                >
-                  <IconTrash size={16} />
-                </ActionIcon>
-              </Group>
+              <Stack key={i} gap={2}>
+                <Group gap="xs" wrap="nowrap">
+                  <Kbd style={{ visibility: i < 9 ? 'visible' : 'hidden' }}>{i + 1}</Kbd>
+                  <TextInput
+                    style={{ flex: 1 }}
+                    placeholder={t('name')}
+                    aria-label={t('name')}
+                    {...form.getInputProps(`classes.${i}.name`)}
+                  />
+                  <ColorInput
+                    w={136}
+                    format="hex"
+                    swatches={palette}
+                    aria-label={t('color')}
+                    {...form.getInputProps(`classes.${i}.color`)}
+                  />
+                  <ActionIcon
+                    variant="subtle"
+                    color="gray"
+                    aria-label={t('Remove')}
+                    onClick={() => form.removeListItem('classes', i)}
+                  >
+                    <IconTrash size={16} />
+                  </ActionIcon>
+                </Group>
+                {since !== undefined && since > 0 && (
+                  <Text size="xs" c="dimmed" ml={36}>
+                    {t('Added {{time}}: pictures labelled before say nothing of it.', { time: format.time(since) })}{' '}
+                    <Anchor
+                      component="button"
+                      type="button"
+                      size="xs"
+                      onClick={() => form.setFieldValue(`classes.${i}.since`, 0)}
+                    >
+                      {t('They were looked through for it, too')}
+                    </Anchor>
+                  </Text>
+                )}
+              </Stack>
             ))}
             <Button
               variant="light"
