@@ -198,7 +198,7 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
     events,
     now,
     mqttUrl: () => config.publicMqttUrl ?? broker.url,
-    countSamples: () => labelled.samplesByDevice(),
+    countSamples: (ids) => labelled.samplesByDevice(ids),
   })
   const datasets = new Datasets({ datasets: datasetRows, labelled, settings, blobs, events, now })
   const runs = new Runs({ runs: runRows, datasets: datasetRows, snapshots: datasets, models, settings, events, now })

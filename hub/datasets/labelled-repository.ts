@@ -123,8 +123,10 @@ export class LabelledRepository {
     return number((await this.#knex('samples').where('received_at', '>=', since).count({ count: '*' }).first())?.count)
   }
 
-  async samplesByDevice(): Promise<Map<string, number>> {
+  /** @param devices a page of them: they are bound values */
+  async samplesByDevice(devices: readonly string[]): Promise<Map<string, number>> {
     const rows: { device_id: string; count: string | number }[] = await this.#knex('samples')
+      .whereIn('device_id', devices)
       .select('device_id')
       .count({ count: '*' })
       .groupBy('device_id')

@@ -1,5 +1,8 @@
 /** Rows of devices: who may connect, what they last said, what they should run. */
 import type { Knex } from 'knex'
+import type { Static } from 'typebox'
+import { MuninnError } from '../../protocol/errors.ts'
+import type { DeviceQuery } from '../../protocol/http/fleet.ts'
 
 export interface DeviceRow {
   readonly id: string
@@ -44,6 +47,30 @@ export class DeviceRepository {
   async list(trx?: Knex.Transaction): Promise<DeviceRow[]> {
     const rows = await (trx ?? this.#knex)('devices').orderBy('id')
     return rows.map(fromRow)
+  }
+
+  async page(query: Static<typeof DeviceQuery>): Promise<{ rows: DeviceRow[]; next: string | null; total: number }> {
+    const filter = <T extends Knex.QueryBuilder>(builder: T): T => {
+      if (query.online !== undefined) builder.where('online', query.online)
+      if (query.search !== undefined) {
+        const text = `%${query.search.replace(/[\\%_]/g, '\\$&')}%`
+        builder.whereRaw("lower(id || ' ' || name || ' ' || site) like lower(?) escape '\\'", [text])
+      }
+      return builder
+    }
+    const page = filter(this.#knex('devices'))
+    if (query.cursor !== undefined) after(page, query.sort, query.cursor)
+    if (query.sort === 'last-seen') page.orderByRaw('last_seen desc nulls last, id desc')
+    else if (query.sort === 'site') page.orderBy('site').orderBy('id')
+    else page.orderBy('id')
+    const rows: DeviceRow[] = await page.limit(query.limit)
+    const counted = await filter(this.#knex('devices')).count({ count: '*' }).first()
+    const last = rows.at(-1)
+    return {
+      rows: rows.map(fromRow),
+      next: last && rows.length === query.limit ? cursorOf(last, query.sort) : null,
+      total: Number(counted?.count ?? 0),
+    }
   }
 
   async some(ids: readonly string[]): Promise<DeviceRow[]> {
@@ -136,6 +163,31 @@ export class DeviceRepository {
     const rows: { desired_model: string }[] = await this.#knex('devices').whereNotNull('desired_model').distinct('desired_model')
     return rows.map(({ desired_model }) => desired_model)
   }
+}
+
+type Sort = Static<typeof DeviceQuery>['sort']
+
+/** The id, which has no white space, and what it is sorted by before it. */
+function cursorOf({ id, site, last_seen }: DeviceRow, sort: Sort): string {
+  return sort === 'id' ? id : `${id} ${sort === 'site' ? site : (last_seen ?? '')}`
+}
+
+/** What comes after a cursor, in the order that `page` sorts by. */
+function after(page: Knex.QueryBuilder, sort: Sort, cursor: string): void {
+  const [id = ''] = cursor.split(' ', 1)
+  const value = cursor.slice(id.length + 1)
+  if (sort === 'id') page.where('id', '>', id)
+  else if (sort === 'site')
+    page.where((rest) => rest.where('site', '>', value).orWhere((same) => same.where('site', value).andWhere('id', '>', id)))
+  else if (!/^\d*$/.test(value)) throw new MuninnError('INVALID_INPUT', 'cursor: it is not from a list by last-seen')
+  else if (value === '') page.whereNull('last_seen').andWhere('id', '<', id)
+  else
+    page.where((rest) =>
+      rest
+        .where('last_seen', '<', Number(value))
+        .orWhere((same) => same.where('last_seen', Number(value)).andWhere('id', '<', id))
+        .orWhereNull('last_seen'),
+    )
 }
 
 /** SQLite keeps booleans as 0 and 1. */

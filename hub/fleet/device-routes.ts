@@ -1,6 +1,6 @@
 /** Devices: enrol, look, watch their cameras, new password, remove. */
 import { Type } from 'typebox'
-import { Device, Enrolment, NewDevice, Previews } from '../../protocol/http/fleet.ts'
+import { Device, DevicePage, DeviceQuery, Enrolment, NewDevice, Previews } from '../../protocol/http/fleet.ts'
 import { Id } from '../../protocol/primitives.ts'
 import type { App } from '../app.ts'
 import type { HubParts } from '../hub.ts'
@@ -12,7 +12,13 @@ export function deviceRoutes(app: App, { access, fleet }: HubParts): void {
   const see = access.authenticate('viewer')
   const administer = access.authenticate('admin')
 
-  app.get('/api/devices', { onRequest: see, schema: { response: { 200: Type.Array(Device) } } }, async () => await fleet.list())
+  app.get(
+    '/api/devices',
+    { onRequest: see, schema: { querystring: DeviceQuery, response: { 200: DevicePage } } },
+    async (request) => {
+      return await fleet.page(request.query)
+    },
+  )
 
   app.post(
     '/api/devices',

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Knex } from 'knex'
 import type { Static } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
-import type { Device, Enrolment, NewDevice } from '../../protocol/http/fleet.ts'
+import type { Device, DevicePage, DeviceQuery, Enrolment, NewDevice } from '../../protocol/http/fleet.ts'
 import { say } from '../../protocol/sentences.ts'
 import { type Deployment, downTopic, type Preview, type Status, type Telemetry, type Watch } from '../../protocol/topics.ts'
 import { hashPassword } from '../auth/passwords.ts'
@@ -31,8 +31,8 @@ interface Parts {
   readonly now: () => number
   /** What devices are told to connect to; known once the broker listens. */
   readonly mqttUrl: () => string
-  /** Samples by device. */
-  readonly countSamples: () => Promise<ReadonlyMap<string, number>>
+  /** Samples of each of these devices that has any. */
+  readonly countSamples: (devices: readonly string[]) => Promise<ReadonlyMap<string, number>>
 }
 
 export class Fleet {
@@ -88,16 +88,17 @@ export class Fleet {
     this.#parts.events.emit({ kind: 'device', id })
   }
 
-  async list(): Promise<Device[]> {
-    const samples = await this.#parts.countSamples()
-    return (await this.#parts.devices.list()).map((row) => viewDevice(row, samples.get(row.id) ?? 0))
+  async page(query: Static<typeof DeviceQuery>): Promise<Static<typeof DevicePage>> {
+    const { rows, next, total } = await this.#parts.devices.page(query)
+    const samples = await this.#parts.countSamples(rows.map(({ id }) => id))
+    return { devices: rows.map((row) => viewDevice(row, samples.get(row.id) ?? 0)), next, total }
   }
 
   /** @throws MuninnError NOT_FOUND */
   async get(id: string): Promise<Device> {
     const row = await this.#parts.devices.find(id)
     if (!row) throw missing(id)
-    return viewDevice(row, (await this.#parts.countSamples()).get(id) ?? 0)
+    return viewDevice(row, (await this.#parts.countSamples([id])).get(id) ?? 0)
   }
 
   /** Asks the device for pictures (at most every few seconds) and gives those it has sent. @throws MuninnError NOT_FOUND */

@@ -31,6 +31,24 @@ export const Device = Type.Object(
 )
 export type Device = Static<typeof Device>
 
+/** GET /api/devices. `cursor` comes from the last page. */
+export const DeviceQuery = Type.Object(
+  {
+    /** Part of the id, name or site; upper and lower case are the same. */
+    search: Type.Optional(Type.String({ maxLength: 128 })),
+    online: Type.Optional(Type.Boolean()),
+    /** `last-seen`: the latest first; `site`: and by id within one. */
+    sort: Type.Enum(['id', 'site', 'last-seen'], { default: 'id' }),
+    cursor: Type.Optional(Type.String({ maxLength: 256 })),
+    limit: Type.Integer({ minimum: 1, maximum: 200, default: 50 }),
+  },
+  strict,
+)
+export const DevicePage = Type.Object(
+  { devices: Type.Array(Device), next: nullable(Type.String()), total: Type.Integer() },
+  strict,
+)
+
 /** POST /api/devices */
 export const NewDevice = Type.Object(
   { id: Id, name: Type.Optional(Type.String({ maxLength: 128 })), site: Type.Optional(Type.String({ maxLength: 128 })) },

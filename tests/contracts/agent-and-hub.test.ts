@@ -2,10 +2,9 @@
 import assert from 'node:assert/strict'
 import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Type } from 'typebox'
 import { Agent } from '../../edge-agent/agent.ts'
 import { parseAgentConfig } from '../../edge-agent/read-config.ts'
-import { Device, Enrolment, Settings } from '../../protocol/http/fleet.ts'
+import { DevicePage, Enrolment, Settings } from '../../protocol/http/fleet.ts'
 import { SamplePage } from '../../protocol/http/labelling.ts'
 import { ModelVersion } from '../../protocol/http/training.ts'
 import { silent, temporaryFolder } from '../edge-agent/support/samples.ts'
@@ -46,7 +45,7 @@ describe('agent and hub', { timeout: 120_000 }, () => {
     const { agent } = await enrolledAgent(t, test)
     await agent.start()
 
-    const devices = () => test.ask(Type.Array(Device), 'GET', '/api/devices')
+    const devices = async () => (await test.ask(DevicePage, 'GET', '/api/devices')).devices
     const [online] = await until(
       devices,
       ([device]) => device?.online === true && (device.telemetry?.cameras[0]?.frames ?? 0) > 0,

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { encode } from 'cborg'
-import { Type } from 'typebox'
-import { Device, Enrolment } from '../../protocol/http/fleet.ts'
+import { DevicePage, Enrolment } from '../../protocol/http/fleet.ts'
 import { SamplePage } from '../../protocol/http/labelling.ts'
 import { ModelVersion } from '../../protocol/http/training.ts'
 import { upTopic } from '../../protocol/topics.ts'
@@ -42,7 +41,7 @@ async function until(test: TestHub, holds: () => Promise<boolean>): Promise<void
   }
 }
 
-const device = async (test: TestHub) => (await test.ask(Type.Array(Device), 'GET', '/api/devices'))[0]!
+const device = async (test: TestHub) => (await test.ask(DevicePage, 'GET', '/api/devices')).devices[0]!
 
 for (const { name, skip, config } of brokers) {
   describe(`over ${name}`, { skip, timeout: 60_000 }, () => {

@@ -6,8 +6,7 @@ import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
-import { Type } from 'typebox'
-import { Device, Overview, Settings } from '../../protocol/http/fleet.ts'
+import { DevicePage, Overview, Settings } from '../../protocol/http/fleet.ts'
 import { Demo, QueueCounts, SamplePage } from '../../protocol/http/labelling.ts'
 import { ModelVersion, Run } from '../../protocol/http/training.ts'
 import { describeDeployedModel } from '../../trainer/adapters/adopt-file.ts'
@@ -67,7 +66,7 @@ async function turn(t: TestContext, external: boolean): Promise<void> {
   const trainer = await startTrainer(hub, folder)
   t.after(() => trainer.stop())
 
-  await waitFor(api, '/api/devices', Type.Array(Device), ([first]) => first?.status?.model === champion.sha256, 60)
+  await waitFor(api, '/api/devices', DevicePage, ({ devices: [first] }) => first?.status?.model === champion.sha256, 60)
   await waitFor(api, '/api/tasks/counts', QueueCounts, ({ open }) => open >= 2, 60)
 
   const browser = await chromium.launch({
@@ -123,7 +122,9 @@ async function turn(t: TestContext, external: boolean): Promise<void> {
   assert.ok(run.report.quantization, 'an int8 file was made and judged')
   const version = await api.get(`/api/models/${run.model}`, ModelVersion)
   assert.equal(version.trainingFile !== null, run.report.quantization.proposed, 'its float file is kept to train on')
-  const [after] = await waitFor(api, '/api/devices', Type.Array(Device), ([first]) => first?.status?.model === run.model, 60)
+  const {
+    devices: [after],
+  } = await waitFor(api, '/api/devices', DevicePage, ({ devices: [first] }) => first?.status?.model === run.model, 60)
   assert.equal(after?.deployment?.state, 'confirmed')
   assert.notEqual(run.model, champion.sha256)
   assert.ok(round.minutes !== null && round.mAP50After !== null)

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { Type } from 'typebox'
 import { reachableBroker } from '../../hub/fleet/agent-yaml.ts'
-import { Device, Enrolment, Overview, Settings } from '../../protocol/http/fleet.ts'
+import { DevicePage, Enrolment, Overview, Settings } from '../../protocol/http/fleet.ts'
 import { startTestHub } from '../support/hub.ts'
 
 describe('hub', () => {
@@ -29,7 +28,9 @@ describe('hub', () => {
     assert.match(enrolment.config, /device: "gate-1"/)
     assert.equal((await first.request('POST', '/api/devices', { id: 'gate-1' })).status, 409)
     const again = await first.restart()
-    const [device] = await again.ask(Type.Array(Device), 'GET', '/api/devices')
+    const {
+      devices: [device],
+    } = await again.ask(DevicePage, 'GET', '/api/devices')
     assert.equal(device?.site, 'North')
     assert.equal(again.hub.signer.publicKey, enrolment.publicKey)
   })

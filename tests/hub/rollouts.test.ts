@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Type } from 'typebox'
-import { Device, Enrolment, Rollout, Settings } from '../../protocol/http/fleet.ts'
+import { DevicePage, Enrolment, Rollout, Settings } from '../../protocol/http/fleet.ts'
 import { ModelVersion } from '../../protocol/http/training.ts'
 import { deployedModel } from '../support/deployed-model.ts'
 import { DevicePlayer } from '../support/device-player.ts'
@@ -36,7 +36,7 @@ async function withFleet(t: Closing, names: readonly string[]) {
   return { test, players }
 }
 
-const devices = (test: TestHub) => test.ask(Type.Array(Device), 'GET', '/api/devices')
+const devices = async (test: TestHub) => (await test.ask(DevicePage, 'GET', '/api/devices')).devices
 const roll = (test: TestHub, file: Uint8Array, change = {}) =>
   test.ask(Rollout, 'POST', '/api/rollouts', { model: sha256(file), override, ...change })
 const act = (test: TestHub, { id }: Rollout, action: string) =>

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { PartAssembler } from '../../hub/ingest/part-assembler.ts'
-import { Enrolment } from '../../protocol/http/fleet.ts'
+import { DevicePage, Enrolment } from '../../protocol/http/fleet.ts'
 import { SamplePage } from '../../protocol/http/labelling.ts'
 import { startTestHub, type TestHub } from '../support/hub.ts'
 import { putLabelled, sha256 } from '../support/labelled-sample.ts'
@@ -32,7 +32,34 @@ async function plans({ hub }: TestHub, ask: () => Promise<unknown>): Promise<{ s
 const grows = ({ sql, detail }: { sql: string; detail: string }) =>
   (/^SCAN (samples|tasks|annotation_history|devices|run_metrics|run_logs)/.test(detail) &&
     !/USING (COVERING )?INDEX/.test(detail)) ||
-  (detail.includes('TEMP B-TREE FOR ORDER BY') && /`(samples|tasks)`/.test(sql) && !sql.includes('lease_expires_at'))
+  (detail.includes('TEMP B-TREE FOR ORDER BY') && /`(samples|tasks|devices)`/.test(sql) && !sql.includes('lease_expires_at'))
+
+const numberOf = (id: string) => Number(id.slice('device-'.length))
+const siteOf = (id: string) => `Site ${numberOf(id) % 3}`
+
+/** Devices with four cameras each that have spoken, but for the first, which was never heard of. */
+async function putDevices({ hub }: TestHub, count: number): Promise<void> {
+  const camera = (id: string) => ({ id, name: id, source: `rtsp://${id}/stream1`, state: 'live', width: 1920, height: 1080 })
+  const counts = (id: string) => ({
+    ...{ id, frames: 1000, framesPerSecond: 9.5, inferenceMilliseconds: 40, detections: 300 },
+    ...{ scoreHistogram: Array(10).fill(30), samples: { audit: 3 }, reconnects: 0 },
+  })
+  const cameras = ['north', 'east', 'south', 'west']
+  const status = { v: 1, online: true, version: '0.1.0', cameras: cameras.map(camera), model: null, slot: null, at: 1 }
+  const outbox = { samples: 0, bytes: 0, evicted: 0, refused: 0 }
+  const telemetry = { v: 1, at: 1, uptimeSeconds: 9, rssBytes: 9, model: null, outbox, cameras: cameras.map(counts) }
+  for (let from = 0; from < count; from += 500)
+    await hub.knex('devices').insert(
+      Array.from({ length: Math.min(500, count - from) }, (_, i) => {
+        const id = `device-${String(from + i).padStart(5, '0')}`
+        return {
+          ...{ id, name: `Crossing ${from + i}`, site: siteOf(id), created_at: 1, password_hash: '' },
+          ...{ online: (from + i) % 5 !== 0, last_seen: from + i === 0 ? null : from + i, cameras: 4, cameras_live: 4 },
+          ...{ status: JSON.stringify(status), telemetry: JSON.stringify(telemetry) },
+        }
+      }),
+    )
+}
 
 const often: readonly [what: string, method: 'GET' | 'POST', url: string, body?: unknown][] = [
   ['the overview', 'GET', '/api/overview'],
@@ -45,6 +72,11 @@ const often: readonly [what: string, method: 'GET' | 'POST', url: string, body?:
   ['the samples of one split', 'GET', '/api/samples?split=held-out'],
   ['the metrics', 'GET', '/metrics'],
   ['the models', 'GET', '/api/models'],
+  ['the fleet', 'GET', '/api/devices'],
+  ['the fleet by site', 'GET', '/api/devices?sort=site'],
+  ['the rest of the fleet by site', 'GET', '/api/devices?sort=site&cursor=gate-0%20North'],
+  ['the fleet by when it was seen', 'GET', '/api/devices?sort=last-seen'],
+  ['the rest of the fleet by when it was seen', 'GET', '/api/devices?sort=last-seen&cursor=gate-9%205'],
 ]
 
 describe('at scale', () => {
@@ -84,6 +116,67 @@ describe('at scale', () => {
         cursor = `&cursor=${encodeURIComponent(next)}`
       }
       assert.deepEqual([...seen].sort(), [...ids].sort(), filter)
+    }
+  })
+
+  it('the fleet is paged: every device once in each order, found by part of its id, name or site', async (t) => {
+    const test = await startTestHub(t)
+    await putDevices(test, 23)
+    const all = async (query: string) => {
+      const seen: string[] = []
+      for (let cursor = ''; ; ) {
+        const { devices, next, total } = await test.ask(DevicePage, 'GET', `/api/devices?limit=4${query}${cursor}`)
+        seen.push(...devices.map(({ id }) => id))
+        if (next === null) {
+          assert.equal(seen.length, total)
+          return seen
+        }
+        cursor = `&cursor=${encodeURIComponent(next)}`
+      }
+    }
+    const byId = await all('')
+    assert.deepEqual(byId, [...byId].sort())
+    assert.equal(new Set(byId).size, 23)
+    const bySite = await all('&sort=site')
+    assert.deepEqual([...bySite].sort(), byId)
+    assert.deepEqual(bySite.slice(0, 8).map(siteOf), Array(8).fill('Site 0'))
+    const bySeen = await all('&sort=last-seen')
+    assert.deepEqual([...bySeen].sort(), byId)
+    assert.deepEqual([bySeen[0], bySeen.at(-1)], ['device-00022', 'device-00000'], 'the one that was never seen comes last')
+    assert.deepEqual(await all('&search=DEVICE-0001'), byId.slice(10, 20))
+    assert.deepEqual(
+      await all('&search=site 1'),
+      byId.filter((id) => siteOf(id) === 'Site 1'),
+    )
+    assert.deepEqual(await all('&search=%25'), [], 'a sign that SQL knows is a sign')
+    assert.deepEqual(await all('&search=_'), [])
+    assert.deepEqual(
+      await all('&online=false'),
+      byId.filter((id) => numberOf(id) % 5 === 0),
+    )
+    const wrong = await test.request('GET', '/api/devices?sort=last-seen&cursor=a%20b')
+    assert.deepEqual([wrong.status, (wrong.body as { code: string }).code], [400, 'INVALID_INPUT'])
+  })
+
+  it('a page of 10 000 devices costs what a page costs', async (t) => {
+    const test = await startTestHub(t)
+    await test.hub.loop.stop()
+    await putDevices(test, 10_000)
+    for (const [what, query] of Object.entries({
+      'first page': '',
+      'last page by id': '?cursor=device-09900',
+      'by last seen': '?sort=last-seen',
+      'search for a site': '?search=site 2',
+      'search for one device': '?search=device-07777',
+    })) {
+      const times: number[] = []
+      for (let i = 0; i < 5; i++) {
+        const began = performance.now()
+        const page = await test.ask(DevicePage, 'GET', `/api/devices${query}`)
+        times.push(performance.now() - began)
+        assert.ok(page.devices.length >= 1 && page.devices.length <= 50)
+      }
+      t.diagnostic(`10 000 devices, ${what}: ${times.sort((a, b) => a - b)[2]!.toFixed(1)} ms`)
     }
   })
 

@@ -6,6 +6,7 @@ import * as scale from './0003-scale.ts'
 import * as trainingFiles from './0004-training-files.ts'
 import * as reportPage from './0005-report-page.ts'
 import * as words from './0006-words.ts'
+import * as fleetPages from './0007-fleet-pages.ts'
 
 interface Migration {
   up(knex: Knex): Promise<void>
@@ -19,6 +20,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0004-training-files': trainingFiles,
   '0005-report-page': reportPage,
   '0006-words': words,
+  '0007-fleet-pages': fleetPages,
 }
 
 export const migrationSource: Knex.MigrationSource<string> = {

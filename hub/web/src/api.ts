@@ -1,7 +1,7 @@
 /** The hub's HTTP API for the page: the session cookie signs, answers are typed by the protocol, errors carry the hub's own words. */
-import { useQuery } from '@tanstack/react-query'
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import type { Static } from 'typebox'
-import type { Device, Enrolment, Overview, Previews, Rollout, Settings } from '../../../protocol/http/fleet.ts'
+import type { Device, DevicePage, Enrolment, Overview, Previews, Rollout, Settings } from '../../../protocol/http/fleet.ts'
 import type { HistoryEntry, LeasedTasks, QueueCounts, SamplePage, SampleView } from '../../../protocol/http/labelling.ts'
 import type { Session, Token, User } from '../../../protocol/http/session.ts'
 import type { DatasetVersion, Logs, Metrics, ModelVersion, Run } from '../../../protocol/http/training.ts'
@@ -53,7 +53,6 @@ interface Answers {
   '/api/session': Session
   '/api/overview': Overview
   '/api/settings': Settings
-  '/api/devices': Device[]
   '/api/models': ModelVersion[]
   '/api/runs': Run[]
   '/api/datasets': DatasetVersion[]
@@ -80,6 +79,7 @@ export type {
   User,
 }
 export type Page = Static<typeof SamplePage>
+export type Fleet = Static<typeof DevicePage>
 export type Leased = Static<typeof LeasedTasks>
 export type MetricPoints = Static<typeof Metrics>
 export type LogLines = Static<typeof Logs>
@@ -88,6 +88,17 @@ export type PreviewList = Static<typeof Previews>
 /** A list or object under a fixed address; live events refresh it. */
 export function useApi<P extends keyof Answers>(path: P, enabled = true) {
   return useQuery({ queryKey: [path], queryFn: () => call<Answers[P]>('GET', path), enabled })
+}
+
+/** Ids of the devices that fit what somebody types: a fleet may be of thousands. */
+export function useDeviceIds(search: string): string[] {
+  const query = new URLSearchParams({ limit: '50', ...(search && { search }) }).toString()
+  const page = useQuery({
+    queryKey: ['/api/devices', query],
+    queryFn: () => call<Fleet>('GET', `/api/devices?${query}`),
+    placeholderData: keepPreviousData,
+  })
+  return page.data?.devices.map(({ id }) => id) ?? []
 }
 
 export const imageOf = (sample: string, width?: number) => `/api/samples/${sample}/image${width ? `?width=${width}` : ''}`

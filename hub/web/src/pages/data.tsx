@@ -7,6 +7,7 @@ import {
   Drawer,
   Group,
   Select,
+  type SelectProps,
   SimpleGrid,
   Skeleton,
   Stack,
@@ -21,7 +22,7 @@ import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClie
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Link, useSearchParams } from 'react-router'
-import { call, type DatasetVersion, type HistoryEntry, type Page, type SampleView, useApi } from '../api.ts'
+import { call, type DatasetVersion, type HistoryEntry, type Page, type SampleView, useApi, useDeviceIds } from '../api.ts'
 import { short, useFormat } from '../format.ts'
 import { whom } from '../i18n.ts'
 import { BoxedImage, type DrawnBox } from '../parts/boxed-image.tsx'
@@ -74,7 +75,8 @@ function Samples() {
   const [search, setSearch] = useSearchParams()
   const [filter, setFilter] = useState<Record<string, string>>({})
   const settings = useApi('/api/settings')
-  const devices = useApi('/api/devices')
+  const [typed, setTyped] = useState('')
+  const devices = useDeviceIds(typed)
   const colorOf = useColors()
   const query = new URLSearchParams({ ...filter, limit: '48' }).toString()
   const pages = useInfiniteQuery({
@@ -87,13 +89,14 @@ function Samples() {
   })
   const samples = pages.data?.pages.flatMap((page) => page.samples) ?? []
   const total = pages.data?.pages[0]?.total ?? 0
-  const pick = (name: string, data: readonly string[], translate = true) => (
+  const pick = (name: string, data: readonly string[], translate = true, more: Partial<SelectProps> = {}) => (
     <Select
       key={name}
       placeholder={t(`any ${name}`)}
       data={data.map((value) => ({ value, label: translate ? t(value) : value }))}
       value={filter[name] ?? null}
       onChange={(value) => setFilter(({ [name]: _, ...rest }) => (value ? { ...rest, [name]: value } : rest))}
+      {...more}
       clearable
       w={168}
       size="sm"
@@ -103,7 +106,7 @@ function Samples() {
   return (
     <>
       <Group mb="md" gap="xs">
-        {pick('device', devices.data?.map(({ id }) => id) ?? [], false)}
+        {pick('device', devices, false, { searchable: true, onSearchChange: setTyped })}
         {pick('reason', reasons)}
         {pick('state', states)}
         {pick('split', ['train', 'held-out'])}

@@ -11,6 +11,7 @@ import {
   Drawer,
   Group,
   Modal,
+  Select,
   SimpleGrid,
   Skeleton,
   Stack,
@@ -20,13 +21,13 @@ import {
   Tooltip,
 } from '@mantine/core'
 import { useForm } from '@mantine/form'
-import { useDisclosure } from '@mantine/hooks'
+import { useDebouncedValue, useDisclosure } from '@mantine/hooks'
 import { modals } from '@mantine/modals'
-import { IconDownload, IconPlus, IconTrash } from '@tabler/icons-react'
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { IconDownload, IconPlus, IconSearch, IconTrash } from '@tabler/icons-react'
+import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
-import { call, type Device, type Enrolment, type PreviewList, useApi } from '../api.ts'
+import { call, type Device, type Enrolment, type Fleet as FleetPage, type PreviewList, useApi } from '../api.ts'
 import { short, useFormat } from '../format.ts'
 import { BoxedImage } from '../parts/boxed-image.tsx'
 import { Empty, PageHead } from '../parts/page-head.tsx'
@@ -36,7 +37,23 @@ const cameraColors = { live: 'teal', connecting: 'yellow', lost: 'red', ended: '
 export default function Fleet() {
   const { t } = useTranslation()
   const format = useFormat()
-  const devices = useApi('/api/devices')
+  const [filter, setFilter] = useState({ search: '', sort: 'id', online: '' })
+  const [search] = useDebouncedValue(filter.search.trim(), 250)
+  const query = new URLSearchParams({
+    sort: filter.sort,
+    ...(search && { search }),
+    ...(filter.online && { online: filter.online }),
+  }).toString()
+  const pages = useInfiniteQuery({
+    queryKey: ['/api/devices', query],
+    queryFn: ({ pageParam }) =>
+      call<FleetPage>('GET', `/api/devices?${query}${pageParam ? `&cursor=${encodeURIComponent(pageParam)}` : ''}`),
+    initialPageParam: '',
+    getNextPageParam: (last) => last.next,
+    placeholderData: keepPreviousData,
+  })
+  const devices = pages.data?.pages.flatMap((page) => page.devices)
+  const total = pages.data?.pages[0]?.total ?? 0
   const models = useApi('/api/models')
   const [adding, { open, close }] = useDisclosure()
   const [chosen, setChosen] = useState<string | null>(null)
@@ -44,7 +61,7 @@ export default function Fleet() {
     const found = models.data?.find((each) => each.sha256 === sha256)
     return found ? `${found.manifest.name} v${found.manifest.version}` : short(sha256)
   }
-  const device = devices.data?.find(({ id }) => id === chosen)
+  const device = devices?.find(({ id }) => id === chosen)
   return (
     <>
       <PageHead title={t('Fleet')} about={t('Devices beside the cameras, what they run, and what they see.')}>
@@ -52,9 +69,45 @@ export default function Fleet() {
           {t('Add a device')}
         </Button>
       </PageHead>
-      {!devices.data ? (
+      <Group mb="md" gap="xs">
+        <TextInput
+          placeholder={t('Find by name or site')}
+          aria-label={t('Find by name or site')}
+          leftSection={<IconSearch size={16} />}
+          value={filter.search}
+          onChange={({ currentTarget: { value } }) => setFilter((now) => ({ ...now, search: value }))}
+          w={240}
+        />
+        <Select
+          aria-label={t('State')}
+          placeholder={t('any state')}
+          data={['true', 'false'].map((value) => ({ value, label: value === 'true' ? t('online') : t('offline') }))}
+          value={filter.online || null}
+          onChange={(value) => setFilter((now) => ({ ...now, online: value ?? '' }))}
+          clearable
+          w={150}
+        />
+        <Select
+          aria-label={t('Order')}
+          data={[
+            { value: 'id', label: t('by name') },
+            { value: 'site', label: t('by site') },
+            { value: 'last-seen', label: t('last seen first') },
+          ]}
+          value={filter.sort}
+          onChange={(value) => setFilter((now) => ({ ...now, sort: value ?? 'id' }))}
+          allowDeselect={false}
+          w={170}
+        />
+        <Text size="sm" c="dimmed">
+          {t('{{count}} devices', { count: total })}
+        </Text>
+      </Group>
+      {!devices ? (
         <Skeleton h={240} />
-      ) : devices.data.length === 0 ? (
+      ) : devices.length === 0 && (search || filter.online) ? (
+        <Empty title={t('No device fits')}>{t('Search for another part of its name or site.')}</Empty>
+      ) : devices.length === 0 ? (
         <Empty title={t('No device yet')}>
           {t('Add one: you get an agent.yaml to put on it, with its password and this hub’s key.')}
         </Empty>
@@ -73,7 +126,7 @@ export default function Fleet() {
               </Table.Tr>
             </Table.Thead>
             <Table.Tbody>
-              {devices.data.map((each) => (
+              {devices.map((each) => (
                 <Table.Tr key={each.id} onClick={() => setChosen(each.id)} style={{ cursor: 'pointer' }}>
                   <Table.Td>
                     <Text fw={600} size="sm">
@@ -128,6 +181,13 @@ export default function Fleet() {
             </Table.Tbody>
           </Table>
         </Table.ScrollContainer>
+      )}
+      {pages.hasNextPage && (
+        <Group justify="center" mt="md">
+          <Button variant="light" onClick={() => pages.fetchNextPage()} loading={pages.isFetchingNextPage}>
+            {t('More')}
+          </Button>
+        </Group>
       )}
       <Drawer opened={device !== undefined} onClose={() => setChosen(null)} position="right" size="xl" title={device?.id}>
         {device && <DeviceDetail device={device} nameOf={nameOf} onGone={() => setChosen(null)} />}

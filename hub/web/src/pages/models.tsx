@@ -24,7 +24,7 @@ import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Link } from 'react-router'
-import { call, type ModelVersion, type Rollout, useApi } from '../api.ts'
+import { call, type ModelVersion, type Rollout, useApi, useDeviceIds } from '../api.ts'
 import { short, useFormat } from '../format.ts'
 import { inWords, whom } from '../i18n.ts'
 import { Empty, PageHead } from '../parts/page-head.tsx'
@@ -199,7 +199,8 @@ function Deploy({ model, champion, onDone }: { model: ModelVersion; champion: Mo
   const { t } = useTranslation()
   const format = useFormat()
   const queries = useQueryClient()
-  const devices = useApi('/api/devices')
+  const [typed, setTyped] = useState('')
+  const devices = useDeviceIds(typed)
   const settings = useApi('/api/settings')
   // A former champion has proved itself before.
   const needsReason = model.role === 'candidate'
@@ -257,7 +258,10 @@ function Deploy({ model, champion, onDone }: { model: ModelVersion; champion: Mo
           description={t('Left empty, the hub chooses {{count}}. The others follow when these have proved it.', {
             count: settings.data?.rollout.canaries ?? 1,
           })}
-          data={devices.data?.map(({ id }) => id) ?? []}
+          data={devices}
+          searchable
+          searchValue={typed}
+          onSearchChange={setTyped}
           {...form.getInputProps('canaries')}
         />
         {needsReason && (
