@@ -174,7 +174,24 @@ export function nanodetNet(layout: ForeignOptions, { strides, shared }: { stride
   return net.done([g.transpose(g.concat(flat, 2), [0, 2, 1])], ['output'], layout.opset)
 }
 
-export function picodetNet(layout: ForeignOptions): Graph {
+/** As exported before 2022: of each grid one output of scores and one of distributions, called by their strides. */
+export function earlyNanodetNet(layout: ForeignOptions): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const image = g.input('input.1', 'float32', [1, 3, layout.height, layout.width])
+  const rows = (value: Value) => g.transpose(g.reshape(value, [1, value.shape[1]!, -1]), [0, 2, 1])
+  const outputs = net
+    .features(image, three)
+    .map((x, i) => [rows(g.sigmoid(net.head(`cls${i}`, x, layout.classes))), rows(net.head(`reg${i}`, x, 32))] as const)
+  return net.done(
+    outputs.flat(),
+    three.flatMap((stride) => [`cls_pred_stride_${stride}`, `dis_pred_stride_${stride}`]),
+    layout.opset,
+  )
+}
+
+/** @param aligned as in the second version: scores are the root of classes times an alignment of their own */
+export function picodetNet(layout: ForeignOptions, aligned = false): Graph {
   const net = new Net(layout)
   const { g } = net
   const { classes } = layout
@@ -183,7 +200,8 @@ export function picodetNet(layout: ForeignOptions): Graph {
     // Paddle's converter adds the bias in a node of its own.
     const w = net.weight(`cls${i}.weight`, [classes, x.shape[1]!, 1, 1], layout.loud ? spread : 0.01)
     const bias = net.vector(`cls${i}.bias`, [1, classes, 1, 1], () => (layout.loud ? 0 : prior))
-    const scores = g.sigmoid(g.add(g.conv(x, w, null), bias))
+    const kinds = g.sigmoid(g.add(g.conv(x, w, null), bias))
+    const scores = aligned ? g.sqrt(g.add(g.mul(kinds, g.sigmoid(net.head(`align${i}`, x, 1))), g.constant(1e-9))) : kinds
     const rows = (value: Value, width: number) => g.transpose(g.reshape(value, [1, width, -1]), [0, 2, 1])
     return { scores: rows(scores, classes), distances: rows(net.head(`reg${i}`, x, 32), 32) }
   })
@@ -201,7 +219,8 @@ export const yolov5Anchors = [
   [116, 90, 156, 198, 373, 326],
 ]
 
-export function yolov5Net(layout: ForeignOptions): Graph {
+/** @param decoded false: the three maps alone, as for training */
+export function yolov5Net(layout: ForeignOptions, decoded = true): Graph {
   const net = new Net(layout)
   const { g } = net
   const { classes, width, height } = layout
@@ -225,23 +244,42 @@ export function yolov5Net(layout: ForeignOptions): Graph {
     const size = g.mul(g.op('Pow', [g.scale(wh, 2), g.constant(2)]), sizes)
     return g.reshape(g.concat([centre, size, rest], 4), [1, 3 * h * w, row])
   })
+  if (!decoded) return net.done(raw, ['output', '350', '498'], layout.opset)
   // Older exports also give the raw maps.
   return net.done([g.concat(rows, 1), ...raw], ['output', '350', '498', '646'], layout.opset)
 }
 
-export function yolov8Net(layout: ForeignOptions): Graph {
+/**
+ * `joined`: whether boxes and classes are joined grid by grid, or each over all grids (since 2025); `turned`: rows last; `end`: the best rows
+ * [1, 20, 6] alone, as end-to-end exports have them; `temperature` of the distributions' softmax, which nobody publishes.
+ */
+export function yolov8Net(
+  layout: ForeignOptions,
+  { joined = 'by grid', turned = false, end = false, temperature = 1 }: Yolov8Export = {},
+): Graph {
   const net = new Net(layout)
   const { g } = net
   const { classes, width, height } = layout
   const image = g.input('images', 'float32', [1, 3, height, width])
-  const flat = net.features(image, three).map((x, i) => {
-    const both = g.concat([net.head(`cv2.${i}`, x, 64), net.head(`cv3.${i}`, x, classes, () => (layout.loud ? 0 : prior))], 1)
-    return g.reshape(both, [1, 64 + classes, -1])
-  })
+  const maps = net
+    .features(image, three)
+    .map((x, i) => [net.head(`cv2.${i}`, x, 64), net.head(`cv3.${i}`, x, classes, () => (layout.loud ? 0 : prior))] as const)
+  const flat = (map: Value) => g.reshape(map, [1, map.shape[1]!, -1])
+  const branch = (i: 0 | 1) =>
+    g.concat(
+      maps.map((pair) => flat(pair[i])),
+      2,
+    )
+  const byGrid = () =>
+    g.concat(
+      maps.map(([reg, cls]) => flat(g.concat([reg, cls], 1))),
+      2,
+    )
+  const [box, kinds] = joined === 'by grid' ? (net.split(byGrid(), [64, classes], 1) as [Value, Value]) : [branch(0), branch(1)]
   const cells = three.flatMap((stride) => cellsOf(width, height, stride).map(([x, y]) => [x + 0.5, y + 0.5, stride] as const))
   const n = cells.length
-  const [box, kinds] = net.split(g.concat(flat, 2), [64, classes], 1) as [Value, Value]
-  const softmax = g.op('Softmax', [g.transpose(g.reshape(box, [1, 4, 16, n]), [0, 2, 1, 3])], { attributes: { axis: 1 } })
+  const numbers = g.scale(g.transpose(g.reshape(box, [1, 4, 16, n]), [0, 2, 1, 3]), 1 / temperature)
+  const softmax = g.op('Softmax', [numbers], { attributes: { axis: 1 } })
   const distances = g.reshape(
     g.conv(
       softmax,
@@ -258,7 +296,27 @@ export function yolov8Net(layout: ForeignOptions): Graph {
     cells.map(([, , stride]) => stride),
     [1, n],
   )
-  return net.done([g.concat([g.mul(boxes, strides), g.sigmoid(kinds)], 1)], ['output0'], layout.opset)
+  const scores = g.sigmoid(kinds)
+  if (end) {
+    const corners = g.transpose(g.mul(g.concat([low, high], 1), strides), [0, 2, 1])
+    const best = g.op('ReduceMax', [scores], { attributes: { axes: [1], keepdims: 0 } })
+    const kind = g.op('ArgMax', [scores], { attributes: { axis: 1, keepdims: 0 } })
+    const [score, order] = g.ops('TopK', [best, g.ints([20])], { attributes: { axis: 1 }, outputs: 2 }) as [Value, Value]
+    const at = g.reshape(order, [20])
+    const picked = (value: Value) => g.op('Gather', [value, at], { attributes: { axis: 1 } })
+    const label = g.op('Cast', [picked(kind)], { attributes: { to: 1 } })
+    const column = (value: Value) => g.reshape(value, [1, 20, 1])
+    return net.done([g.concat([picked(corners), column(score), column(label)], 2)], ['output0'], layout.opset)
+  }
+  const rows = g.concat([g.mul(boxes, strides), scores], 1)
+  return net.done([turned ? g.transpose(rows, [0, 2, 1]) : rows], ['output0'], layout.opset)
+}
+
+export interface Yolov8Export {
+  readonly joined?: 'by grid' | 'by branch'
+  readonly turned?: boolean
+  readonly end?: boolean
+  readonly temperature?: number
 }
 
 /** Sizes of the priors of a grid in pixels, and the priors themselves as shares of the picture: centre x, centre y, width, height. */
@@ -312,4 +370,39 @@ export function ssdNet(layout: ForeignOptions): Graph {
   const centre = g.add(g.mul(g.scale(part(location, 0), 0.1), sizes), places)
   const half = g.div(g.mul(g.exp(g.scale(part(location, 2), 0.2)), sizes), g.constant(2))
   return net.done([softmax, g.concat([g.sub(centre, half), g.add(centre, half)], 2)], ['scores', 'boxes'], layout.opset)
+}
+
+/** Depthwise after pointwise, as YuNet's heads end. */
+function separableHead(net: Net, name: string, x: Value, channels: number, bias: number): Value {
+  const { g } = net
+  const y = net.head(`${name}.point`, x, channels)
+  const w = net.vector(`${name}.depth.weight`, [channels, 1, 3, 3], (i) => (i % 9 === 4 ? 1 : 0.05))
+  const b = net.vector(`${name}.depth.bias`, [channels], () => bias)
+  return g.conv(y, w, b, { pad: 1, group: channels })
+}
+
+export function yunetNet(layout: ForeignOptions): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const image = g.input('input', 'float32', [1, 3, layout.height, layout.width])
+  const quiet = layout.loud ? 0 : -3
+  const rows = (map: Value) => g.reshape(g.transpose(map, [0, 2, 3, 1]), [1, -1, map.shape[1]!])
+  const kinds: [string, number, number, boolean][] = [
+    ['cls', layout.classes, quiet / 2, true],
+    ['obj', 1, quiet, true],
+    ['bbox', 4, 0, false],
+    ['kps', 10, 0, false],
+  ]
+  const maps = net.features(image, three, 255)
+  const outputs = kinds.flatMap(([name, channels, bias, score]) =>
+    maps.map((x, i) => {
+      const value = rows(separableHead(net, `${name}${i}`, x, channels, bias))
+      return score ? g.sigmoid(value) : value
+    }),
+  )
+  return net.done(
+    outputs,
+    kinds.flatMap(([name]) => three.map((stride) => `${name}_${stride}`)),
+    layout.opset,
+  )
 }

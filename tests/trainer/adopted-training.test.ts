@@ -15,7 +15,16 @@ import { measureModel } from '../../trainer/evaluation/measure.ts'
 import { train } from '../../trainer/loop/train.ts'
 import type { Graph } from '../../trainer/onnx/graph.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
-import { fastestdetNet, nanodetNet, picodetNet, ssdNet, yolov5Net, yolov8Net, yoloxNet } from '../support/foreign-detectors.ts'
+import {
+  fastestdetNet,
+  nanodetNet,
+  picodetNet,
+  ssdNet,
+  yolov5Net,
+  yolov8Net,
+  yoloxNet,
+  yunetNet,
+} from '../support/foreign-detectors.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'muninn-adopted-'))
 after(() => rmSync(folder, { recursive: true }))
@@ -57,6 +66,7 @@ const families: Readonly<Record<string, Graph>> = {
   yolov5: yolov5Net(layout),
   yolov8: yolov8Net(layout),
   ssd: ssdNet(layout),
+  yunet: yunetNet(layout),
 }
 
 describe('an adopted detector', () => {

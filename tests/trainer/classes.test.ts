@@ -12,7 +12,16 @@ import { Random } from '../../trainer/detector/random.ts'
 import type { Specification } from '../../trainer/detector/specification.ts'
 import type { Graph } from '../../trainer/onnx/graph.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
-import { fastestdetNet, nanodetNet, picodetNet, ssdNet, yolov5Net, yolov8Net, yoloxNet } from '../support/foreign-detectors.ts'
+import {
+  fastestdetNet,
+  nanodetNet,
+  picodetNet,
+  ssdNet,
+  yolov5Net,
+  yolov8Net,
+  yoloxNet,
+  yunetNet,
+} from '../support/foreign-detectors.ts'
 
 const size = { width: 64, height: 64 }
 const old = ['a', 'b', 'c']
@@ -33,6 +42,7 @@ const heads: Readonly<Record<string, () => Made>> = {
   'PicoDet, biases in nodes of their own': () => foreign('picodet', picodetNet(layout)),
   'YOLOv5, three anchors in one convolution': () => foreign('yolov5', yolov5Net(layout)),
   YOLOv8: () => foreign('yolov8', yolov8Net(layout)),
+  'YuNet, a depthwise convolution behind the classes': () => foreign('yunet', yunetNet(layout)),
   'SSD, anchors and background in one convolution': () => foreign('ssd', ssdNet(layout)),
 }
 

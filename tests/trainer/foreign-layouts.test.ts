@@ -16,13 +16,16 @@ import { upgrade } from '../../trainer/onnx/upgrade.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
 import {
   cellsOf,
+  earlyNanodetNet,
   fastestdetNet,
   nanodetNet,
   picodetNet,
   ssdNet,
+  yolov5Anchors,
   yolov5Net,
   yolov8Net,
   yoloxNet,
+  yunetNet,
 } from '../support/foreign-detectors.ts'
 
 const classes = ['a', 'b', 'c']
@@ -191,23 +194,65 @@ const cases: Case[] = [
     head: 'distribution',
   },
   {
-    name: 'PicoDet',
-    adapter: 'picodet',
-    graph: picodetNet(layout),
-    prepare: (value, channel) => (value / 255 - [0.485, 0.456, 0.406][channel]!) / [0.229, 0.224, 0.225][channel]!,
-    bgr: false,
-    decode: (outputs) => {
-      const named = Array.from({ length: 8 }, (_, i) => outputs[`save_infer_model/scale_${i}.tmp_0`]!)
-      return [8, 16, 32, 64].flatMap((stride, level) => {
-        const [kinds, numbers] = [rowsOf(named[level]!, C), rowsOf(named[level + 4]!, 32)]
+    name: 'NanoDet before 2022',
+    adapter: 'nanodet',
+    graph: earlyNanodetNet(layout),
+    prepare: nanodetPixels,
+    bgr: true,
+    decode: (outputs) =>
+      [8, 16, 32].flatMap((stride) => {
+        const [kinds, numbers] = [
+          rowsOf(outputs[`cls_pred_stride_${stride}`]!, C),
+          rowsOf(outputs[`dis_pred_stride_${stride}`]!, 32),
+        ]
         return cellsOf(size.width, size.height, stride).map(([x, y], i) =>
           distances(kinds[i]!, numbers[i]!, { x: (x + 0.5) * stride, y: (y + 0.5) * stride, stride }),
         )
-      })
-    },
-    architecture: 'picodet',
+      }),
+    architecture: 'nanodet',
     head: 'distribution',
   },
+  {
+    name: 'YuNet',
+    adapter: 'yunet',
+    graph: yunetNet(layout),
+    prepare: (value) => value,
+    bgr: true,
+    decode: (outputs) =>
+      [8, 16, 32].flatMap((stride) => {
+        const of = (name: string, width: number) => rowsOf(outputs[`${name}_${stride}`]!, width)
+        const [kinds, object, boxes] = [of('cls', C), of('obj', 1), of('bbox', 4)]
+        return cellsOf(size.width, size.height, stride).map(([gx, gy], i) => {
+          const [x, y, w, h] = boxes[i]!
+          return {
+            box: centred((x! + gx) * stride, (y! + gy) * stride, Math.exp(w!) * stride, Math.exp(h!) * stride),
+            scores: kinds[i]!.map((kind) => Math.sqrt(kind * object[i]![0]!)),
+          }
+        })
+      }),
+    architecture: 'yunet',
+    head: 'yunet',
+  },
+  ...[false, true].map(
+    (aligned): Case => ({
+      name: aligned ? 'PicoDet with alignment' : 'PicoDet',
+      adapter: 'picodet',
+      graph: picodetNet(layout, aligned),
+      prepare: (value, channel) => (value / 255 - [0.485, 0.456, 0.406][channel]!) / [0.229, 0.224, 0.225][channel]!,
+      bgr: false,
+      decode: (outputs) => {
+        const named = Array.from({ length: 8 }, (_, i) => outputs[`save_infer_model/scale_${i}.tmp_0`]!)
+        return [8, 16, 32, 64].flatMap((stride, level) => {
+          const [kinds, numbers] = [rowsOf(named[level]!, C), rowsOf(named[level + 4]!, 32)]
+          return cellsOf(size.width, size.height, stride).map(([x, y], i) =>
+            distances(kinds[i]!, numbers[i]!, { x: (x + 0.5) * stride, y: (y + 0.5) * stride, stride }),
+          )
+        })
+      },
+      architecture: 'picodet',
+      head: aligned ? 'fixed' : 'picodet',
+    }),
+  ),
   {
     name: 'YOLOv5',
     adapter: 'yolov5',
@@ -223,20 +268,68 @@ const cases: Case[] = [
     head: 'anchors',
   },
   {
-    name: 'YOLOv8',
-    adapter: 'yolov8',
-    graph: yolov8Net({ ...layout, opset: 13 }),
+    name: 'YOLOv5 without decoding',
+    adapter: 'yolov5',
+    graph: yolov5Net(layout, false),
     prepare: share,
     bgr: false,
-    decode: ({ output0 }) => {
-      const n = output0!.length / (4 + C)
-      return Array.from({ length: n }, (_, i) => {
-        const [x, y, w, h, ...kinds] = Array.from({ length: 4 + C }, (_, k) => output0![k * n + i]!)
-        return { box: centred(x!, y!, w!, h!), scores: kinds }
-      })
-    },
-    architecture: 'yolov8',
-    head: 'distribution',
+    options: { anchors: yolov5Anchors.flat() },
+    decode: (outputs) =>
+      ['output', '350', '498'].flatMap((name, level) => {
+        const stride = [8, 16, 32][level]!
+        const cells = cellsOf(size.width, size.height, stride)
+        return rowsOf(outputs[name]!, 5 + C).map((row, i) => {
+          const [x, y, w, h, object, ...kinds] = row.map(sigmoid)
+          const [gx, gy] = cells[i % cells.length]!
+          const anchor = Math.floor(i / cells.length)
+          const [aw, ah] = yolov5Anchors[level]!.slice(anchor * 2, anchor * 2 + 2)
+          return {
+            box: centred((2 * x! - 0.5 + gx) * stride, (2 * y! - 0.5 + gy) * stride, (2 * w!) ** 2 * aw!, (2 * h!) ** 2 * ah!),
+            scores: kinds.map((kind) => kind * object!),
+          }
+        })
+      }),
+    architecture: 'yolov5',
+    head: 'anchors',
+  },
+  ...(
+    [
+      ['YOLOv8', {}],
+      ['YOLOv8 joined by branch, turned', { joined: 'by branch', turned: true }],
+      ['YOLOv8 with a decoding that nobody published', { temperature: 2 }],
+    ] as const
+  ).map(
+    ([name, shape]): Case => ({
+      name,
+      adapter: 'yolov8',
+      graph: yolov8Net({ ...layout, opset: 13 }, shape),
+      prepare: share,
+      bgr: false,
+      decode: ({ output0 }) => {
+        const n = output0!.length / (4 + C)
+        return Array.from({ length: n }, (_, i) => {
+          const at = (k: number) => ('turned' in shape ? i * (4 + C) + k : k * n + i)
+          const [x, y, w, h, ...kinds] = Array.from({ length: 4 + C }, (__, k) => output0![at(k)]!)
+          return { box: centred(x!, y!, w!, h!), scores: kinds }
+        })
+      },
+      architecture: 'yolov8',
+      head: 'temperature' in shape ? 'fixed' : 'yolov8',
+    }),
+  ),
+  {
+    name: 'YOLOv8, end to end',
+    adapter: 'raw',
+    graph: yolov8Net(layout, { end: true }),
+    prepare: share,
+    bgr: false,
+    decode: ({ output0 }) =>
+      rowsOf(output0!, 6).map(([x1, y1, x2, y2, score, kind]) => ({
+        box: [x1!, y1!, x2!, y2!],
+        scores: classes.map((_, i) => (i === kind ? score! : 0)),
+      })),
+    architecture: 'boxes-and-scores',
+    head: 'fixed',
   },
   {
     name: 'SSD with priors inside',
@@ -340,6 +433,67 @@ describe('a published layout', () => {
       assert.match(why, new RegExp(`^${each.adapter}: `))
     })
   }
+
+  const others = Object.keys(adapters).filter((name) => name !== 'auto')
+  for (const each of cases) {
+    it(`of ${each.name} is taken by its own adapter alone`, async () => {
+      const graph = upgrade(readOnnx(writeOnnx(each.graph)))
+      for (const name of others) {
+        if (name === each.adapter) continue
+        await assert.rejects(
+          adopt(graph, adapters[name]!, { classes, ...each.options }),
+          { code: 'BAD_MODEL', message: /this is no/ },
+          name,
+        )
+      }
+    })
+  }
+
+  it('whose maps are not decoded inside is not taken for one with all of its class filters changed', async () => {
+    // As many names as make the width of YOLOX's rows one of NanoDet's: 8 = 0 + 4 x 2.
+    for (const [graph, names] of [
+      [yoloxNet({ ...layout, classes: 12 }), 9],
+      [fastestdetNet({ ...layout, classes: 12 }), 9],
+    ] as const)
+      await assert.rejects(
+        adopt(graph, adapters.auto!, { classes: Array.from({ length: names }, (_, i) => `class ${i}`) }),
+        /no adapter fits/,
+      )
+  })
+
+  it('of YOLOv5 without decoding is refused without its anchors, with the cure', async () => {
+    const graph = yolov5Net(layout, false)
+    await assert.rejects(adopt(graph, adapters.yolov5!, { classes }), /anchors are not in the file.*--anchors/)
+    await assert.rejects(adopt(graph, adapters.yolov5!, { classes, anchors: [1, 2] }), /has 9 anchors, and 1 widths/)
+  })
+
+  it('with a sigmoid left out is refused, not misread', async () => {
+    const without = (graph: Graph): Graph => {
+      const bare = new Map(
+        graph.nodes.flatMap(({ op, inputs, outputs }) => (op === 'Sigmoid' ? [[outputs[0]!, inputs[0]!]] : [])),
+      )
+      return {
+        ...graph,
+        nodes: graph.nodes
+          .filter(({ op }) => op !== 'Sigmoid')
+          .map((node) => ({ ...node, inputs: node.inputs.map((name) => bare.get(name) ?? name) })),
+      }
+    }
+    for (const [name, graph] of [
+      ['yolox', yoloxNet(layout)],
+      ['nanodet', nanodetNet(layout, { strides: [8, 16, 32, 64], shared: true })],
+      ['picodet', picodetNet(layout)],
+      ['yolov5', yolov5Net(layout)],
+      ['yolov8', yolov8Net(layout)],
+      ['yunet', yunetNet(layout)],
+      ['raw', raw()],
+    ] as const)
+      await assert.rejects(
+        adopt(without(graph), adapters[name]!, { classes }),
+        /on the same maps|no probabilities|neither corners|no centres|no boxes/,
+        name,
+      )
+  })
 
   it('of SSD without its decoding is refused, with the cure', async () => {
     const graph = upgrade(readOnnx(writeOnnx(ssdNet(layout))))

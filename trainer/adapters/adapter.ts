@@ -19,6 +19,8 @@ export interface AdapterOptions {
   readonly resize?: Specification['resize']
   /** Form of the boxes of a raw model. */
   readonly boxes?: 'xyxy' | 'cxcywh'
+  /** Widths and heights in input pixels of the anchors of a YOLOv5 export without decoding, fine grid to coarse. */
+  readonly anchors?: readonly number[]
 }
 
 export interface Adopted {
@@ -35,5 +37,11 @@ export interface Adopted {
 export type Adapter = (foreign: Foreign, options: AdapterOptions) => Promise<Adopted>
 
 export const misfit = (family: string, words: string) => new MuninnError('BAD_MODEL', `this is no ${family} detector: ${words}`)
+
+/** How pictures are prepared: as the family's authors do it, where people did not tell otherwise. */
+export function preparation(normalization: Normalization, { normalization: told = {} }: AdapterOptions): Normalization {
+  const given = Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined))
+  return { ...normalization, ...given }
+}
 
 export const asTrained: Normalization = { channels: 'rgb', scale: 1, mean: [0, 0, 0], deviation: [1, 1, 1] }

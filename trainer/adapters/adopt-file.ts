@@ -40,6 +40,7 @@ export interface AdoptOptions {
   readonly normalization?: AdapterOptions['normalization']
   readonly resize?: 'letterbox' | 'stretch'
   readonly boxes?: 'xyxy' | 'cxcywh'
+  readonly anchors?: readonly number[]
 }
 
 /** Most exports that leave the size open are of detectors that were trained at 640 and work at 416. */

@@ -3,10 +3,14 @@ import type { Classifier, Specification } from '../detector/specification.ts'
 import { pruned } from '../engine/step-graph.ts'
 import { GraphBuilder, type Value } from '../graph/builder.ts'
 import type { Node } from '../onnx/graph.ts'
-import type { AdapterOptions, Adopted, Normalization } from './adapter.ts'
+import { type AdapterOptions, type Adopted, misfit, type Normalization, preparation } from './adapter.ts'
 import type { Foreign } from './foreign.ts'
+import { disagreement, type OwnOutput } from './own-decoding.ts'
+import { rowsOf } from './rows.ts'
 
 interface Ending {
+  /** Name of the family, for people. */
+  readonly family: string
   readonly foreign: Foreign
   readonly options: AdapterOptions
   readonly architecture: string
@@ -22,33 +26,39 @@ export interface TrainableEnding extends Ending {
   readonly levels: readonly (readonly string[])[]
   /** What the specification needs beside what is known here. */
   readonly fields: Pick<Specification, 'strides' | 'nms' | 'nmsIou'> &
-    Partial<Pick<Specification, 'cellOffset' | 'evenCells' | 'anchors' | 'variances' | 'bins'>>
+    Partial<Pick<Specification, 'cellOffset' | 'evenCells' | 'clampedCells' | 'anchors' | 'variances' | 'bins'>>
   /** Of each grid: the map that has a filter per class, and what lies beside the classes in each anchor's block of its channels. */
   readonly classMaps: readonly { map: string; before: number; after: number }[]
+  /** What of the file's outputs must follow from the rows, in each form in which the family is exported. */
+  readonly own: readonly (readonly OwnOutput[])[]
 }
 
-/** Rows [batch, cells x anchors, width] from maps, with no size written down: batch, picture and classes may change later. */
-export function rowsOf(g: GraphBuilder, levels: readonly (readonly Value[])[], anchors: readonly number[]): Value {
-  const flat = (value: Value) => g.reshape(value, [0, 0, -1])
-  const rows = levels.map((parts, level) => {
-    const count = anchors[level]!
-    if (count === 1) return g.concat(parts.map(flat), 1)
-    // [B, a k, cells] to [B, cells, a, k]; side by side; [B, width, cells, a]; cells and anchors in one.
-    const split = parts.map((part) => g.reshape(g.transpose(flat(part), [0, 2, 1]), [0, 0, count, -1]))
-    return g.reshape(g.transpose(g.concat(split, 3), [0, 3, 1, 2]), [0, 0, -1])
-  })
-  return g.op('Transpose', [g.concat(rows, 2)], { attributes: { perm: [0, 2, 1] }, name: 'adopted/rows' })
+/** @throws MuninnError BAD_MODEL saying where the file decodes otherwise */
+export async function trainableCore(ending: TrainableEnding): Promise<Adopted> {
+  const made = await trainableOrWhy(ending)
+  if (typeof made === 'string') throw misfit(ending.family, made)
+  return made
 }
 
-/** @throws MuninnError BAD_MODEL */
-export function trainableCore(ending: TrainableEnding): Adopted {
+/** The core, or where the file decodes otherwise: then it can only be run. */
+export async function trainableOrWhy(ending: TrainableEnding): Promise<Adopted | string> {
+  const made = build(ending)
+  let first: string | undefined
+  for (const own of ending.own) {
+    const words = await disagreement(ending.foreign, made.specification, ending.levels, own)
+    if (words === undefined) return made
+    first ??= words
+  }
+  return first ?? 'nothing of its outputs is known'
+}
+
+function build(ending: TrainableEnding): Adopted {
   const { foreign, head, levels, fields } = ending
   const perLevel = levels.map((_, level) => fields.anchors?.[level]?.length ?? 1)
   const known = ending.classMaps.map(({ map, before, after }, level) => {
-    const found = filtersOf(foreign, map)
-    return found && { ...found, anchors: perLevel[level]!, before, after }
+    return filtersOf(foreign, map)?.map((found) => ({ ...found, anchors: perLevel[level]!, before, after }))
   })
-  const classifiers = known.every((each) => each !== undefined) ? known : []
+  const classifiers = known.every((each) => each !== undefined) ? known.flat() : []
   const { g, image } = begun(ending, classifiers)
   const rows = rowsOf(
     g,
@@ -67,9 +77,10 @@ export function trainableCore(ending: TrainableEnding): Adopted {
       // Grids that share one convolution have one classifier.
       classifiers: classifiers
         .filter(({ weight }) => !seen.has(weight) && seen.add(weight))
-        .map(({ weight, bias, anchors, before, after }) => ({
+        .map(({ weight, bias, anchors, before, after, depthwise }) => ({
           weight,
           bias,
+          ...(depthwise && { depthwise }),
           ...(anchors > 1 && { anchors }),
           ...(before > 0 && { before }),
           ...(after > 0 && { after }),
@@ -136,8 +147,7 @@ function begun(
   const g = new GraphBuilder(graph.name, 'adopted/')
   Object.assign(g.graph.opsets, graph.opsets)
   const image = g.input('image', 'uint8', [1, height, width, 3])
-  const told = Object.fromEntries(Object.entries(options.normalization ?? {}).filter(([, value]) => value !== undefined))
-  preprocess(g, image, input, { ...normalization, ...told })
+  preprocess(g, image, input, preparation(normalization, options))
   for (const [name, tensor] of graph.initializers) g.initializer(name, tensor)
   const patched = new Map<Node, Node>()
   for (const { node, bias, added } of classifiers) {
@@ -178,14 +188,34 @@ function preprocess(
   g.op('Mul', [g.sub(pixels, offset), factor], { name })
 }
 
-/** The convolution with a filter per class that a map comes from; its bias may be a node of its own, or be missing yet. */
-function filtersOf(foreign: Foreign, map: string): (Omit<Classifier, 'anchors'> & { node: Node; added: boolean }) | undefined {
+interface Filters extends Pick<Classifier, 'weight' | 'bias'> {
+  readonly node: Node
+  /** Whether it lacks a bias yet. */
+  readonly added: boolean
+  readonly depthwise: boolean
+}
+
+/** The convolutions with a filter per class that a map comes from: one, or one and a depthwise one behind it. */
+function filtersOf(foreign: Foreign, map: string): Filters[] | undefined {
+  const last = lastFilters(foreign, map)
+  if (!last) return undefined
+  const { node, weight } = last
+  const [channels, perGroup] = foreign.shape(weight) as [number, number]
+  const group = Number(node.attributes.group ?? 1)
+  if (perGroup > 1 && group === 1) return [last]
+  if (perGroup !== 1 || group !== channels) return undefined
+  const before = lastFilters(foreign, node.inputs[0]!)
+  return before && foreign.shape(before.weight)[1]! > 1 ? [before, { ...last, depthwise: true }] : undefined
+}
+
+/** The convolution that a map comes from; its bias may be a node of its own, or be missing yet. */
+function lastFilters(foreign: Foreign, map: string): Filters | undefined {
   const maker = foreign.maker(map)
   const constant = (name: string | undefined) => (name !== undefined && foreign.constant(name) ? name : undefined)
   if (maker?.op === 'Conv') {
     const [, weight, bias] = maker.inputs
     if (!constant(weight) || (bias && !constant(bias))) return undefined
-    return { weight: weight!, bias: bias || `${map}/bias`, node: maker, added: !bias }
+    return { weight: weight!, bias: bias || `${map}/bias`, node: maker, added: !bias, depthwise: false }
   }
   if (maker?.op !== 'Add') return undefined
   const [a, b] = maker.inputs as [string, string]
@@ -200,7 +230,7 @@ function filtersOf(foreign: Foreign, map: string): (Omit<Classifier, 'anchors'> 
     foreign.constant(bias)!.data.length !== channels
   )
     return undefined
-  return { weight: conv.inputs[1]!, bias, node: conv, added: false }
+  return { weight: conv.inputs[1]!, bias, node: conv, added: false, depthwise: false }
 }
 
 /**

@@ -1,5 +1,5 @@
 /** A foreign detector as adapters look at it: which node makes a value, which shape it has, and what lies behind nodes that only move values. */
-import type { Graph, Node, TensorData } from '../onnx/graph.ts'
+import { elementCount, type Graph, type Node, type TensorData } from '../onnx/graph.ts'
 import { misfit } from './adapter.ts'
 import { ownName, type Settled } from './settle.ts'
 
@@ -13,6 +13,9 @@ export interface PictureInput {
 
 /** Ops that move values about without changing them. */
 const movers = new Set(['Reshape', 'Transpose', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Cast'])
+
+/** Ops that put values side by side or take them apart. */
+const joiners = new Set(['Concat', 'Split', 'Slice'])
 
 export class Foreign {
   readonly graph: Graph
@@ -42,6 +45,11 @@ export class Foreign {
 
   shape(name: string): readonly number[] {
     return this.#shapes.value(name).shape
+  }
+
+  /** Cells of a map [1, K, h, w]. */
+  cells(map: string): number {
+    return elementCount(this.shape(map).slice(2))
   }
 
   constant(name: string): TensorData | undefined {
@@ -85,6 +93,30 @@ export class Foreign {
       .reverse()
   }
 
+  /** Maps [1, K, h, w] that a value is made from and that convolutions end in: behind them values are only joined, cut and moved. */
+  ends(name: string): string[] {
+    return (
+      this.ancestors(name)
+        // A convolution behind a softmax is how expectations of distributions are exported.
+        .filter(
+          ({ op, inputs }) =>
+            (op === 'Conv' && this.maker(this.behind(inputs[0]!))?.op !== 'Softmax') || (op === 'Add' && this.#addsBias(inputs)),
+        )
+        .map(({ outputs }) => outputs[0]!)
+        .filter((map) => {
+          const shape = this.shape(map)
+          const users = this.users(map)
+          const isEnd = users.every(({ op }) => joiners.has(op) || movers.has(op))
+          return shape.length === 4 && shape[0] === 1 && isEnd && (users.length > 0 || map === name)
+        })
+    )
+  }
+
+  /** Paddle's converter adds the bias of a convolution in a node of its own. */
+  #addsBias(inputs: readonly string[]): boolean {
+    return inputs.some((each) => this.maker(each)?.op === 'Conv') && inputs.some((each) => this.constant(each) !== undefined)
+  }
+
   /** Strides of maps over the picture. @throws MuninnError BAD_MODEL when they are none */
   strides(maps: readonly string[], family: string): number[] {
     const { width, height } = this.input
@@ -101,6 +133,20 @@ export class Foreign {
     if (strides.some((stride, i) => stride <= (strides[i - 1] ?? 0)))
       throw misfit(family, `its grids have the strides ${strides.join(', ')}, not from fine to coarse`)
     return strides
+  }
+
+  /** Name of the first output of this shape; undefined stands for any size. */
+  output(shape: readonly (number | undefined)[]): string | undefined {
+    return this.outputs(shape)[0]
+  }
+
+  outputs(shape: readonly (number | undefined)[]): string[] {
+    return this.graph.outputs
+      .map(({ name }) => name)
+      .filter((name) => {
+        const own = this.shape(name)
+        return own.length === shape.length && shape.every((size, i) => size === undefined || size === own[i])
+      })
   }
 
   describeOutputs(): string {

@@ -29,8 +29,8 @@ export async function runEnd(
     const results = await session.run(Object.fromEntries(feeds))
     return outputs.map((name) => {
       const { data } = results[name]!
-      if (!(data instanceof Float32Array)) throw new Error(`the output ${name} is no float32`)
-      return data
+      if (typeof data === 'string' || !('length' in data)) throw new Error(`the output ${name} holds no numbers`)
+      return data instanceof Float32Array ? data : Float32Array.from(data as ArrayLike<number | bigint>, Number)
     })
   } finally {
     await session.release()

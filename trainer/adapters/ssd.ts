@@ -2,10 +2,14 @@
  * SSD and its small kin (Ultra-Light face detectors: RFB and slim): scores [1, priors, C + 1] with the background first, boxes
  * [1, priors, 4] in shares of the picture, decoded inside. Priors and variances are read off the network's own decoding.
  */
-import { type Adapter, type AdapterOptions, misfit } from './adapter.ts'
-import { fixedCore, trainableCore } from './build-core.ts'
+import { cellsOf } from '../detector/cells.ts'
+import { columns } from '../detector/heads/head.ts'
+import { type Adapter, misfit } from './adapter.ts'
+import { fixedCore, trainableOrWhy } from './build-core.ts'
 import { centred, scaledToPixels } from './fixed-boxes.ts'
 import type { Foreign } from './foreign.ts'
+import type { OwnOutput } from './own-decoding.ts'
+import { boxForms, onSample, rowsIn } from './plausible.ts'
 import { filledMaps, runEnd } from './probe.ts'
 import { ownName } from './settle.ts'
 
@@ -27,6 +31,7 @@ export const ssd: Adapter = async (foreign, options) => {
       `its outputs are ${foreign.describeOutputs()}; with ${width - 1} classes [1, priors, ${width}] and [1, priors, 4] are wanted`,
     )
   const ending = {
+    family,
     foreign,
     options,
     architecture: 'ssd',
@@ -36,36 +41,55 @@ export const ssd: Adapter = async (foreign, options) => {
     nms: 'per-class' as const,
     nmsIou: 0.45,
   }
-  const found = await priorsOf(foreign, { scores, boxes, width })
-  if (typeof found === 'string')
-    return fixedCore({
-      ...ending,
-      why: `scores with a background and boxes of the same ${foreign.shape(scores)[1]} priors; ${found}, so it is run, not trained`,
-      make: (g) => {
-        const flat = (name: string) => g.reshape(g.value(name), foreign.shape(name).slice(1))
-        const probabilities =
-          foreign.maker(scores)?.op === 'Softmax' ? flat(scores) : g.op('Softmax', [flat(scores)], { attributes: { axis: 1 } })
-        return { boxes: pixels(g, flat(boxes), foreign, options), scores: g.slice(probabilities, [1], [width], [1]) }
-      },
-    })
-  const { grids, anchors, variances, evenCells } = found
-  return trainableCore({
-    ...ending,
-    why: `${grids.length} grids of priors with ${anchors.map((each) => each.length).join(', ')} a cell, variances ${variances.join(' and ')}`,
-    head: 'priors',
-    levels: grids.map(({ location, kinds }) => [location, kinds]),
-    fields: {
-      strides: foreign.strides(
-        grids.map(({ location }) => location),
-        family,
-      ),
-      anchors,
-      variances,
-      ...(evenCells && { evenCells }),
-      nms: ending.nms,
-      nmsIou: ending.nmsIou,
+  const { width: across, height: down } = foreign.input
+  const own = (ending: 'Softmax' | 'Identity'): OwnOutput[] => [
+    {
+      output: scores,
+      make: (g, { rows }) =>
+        g.op(ending, [columns(g, rows, 4, 4 + width)], { attributes: ending === 'Softmax' ? { axis: 1 } : {} }),
     },
-    classMaps: grids.map(({ kinds }) => ({ map: kinds, before: 1, after: 0 })),
+    { output: boxes, make: (g, decoded) => g.div(decoded.boxes, g.constant([across, down, across, down], [1, 4])) },
+  ]
+  const found = await priorsOf(foreign, { scores, boxes, width })
+  let why = found
+  if (typeof found !== 'string') {
+    const { grids, anchors, variances, strides, evenCells, clampedCells } = found
+    const made = await trainableOrWhy({
+      ...ending,
+      why: `${grids.length} grids of priors with ${anchors.map((each) => each.length).join(', ')} a cell, variances ${variances.join(' and ')}`,
+      head: 'priors',
+      levels: grids.map(({ location, kinds }) => [location, kinds]),
+      fields: {
+        strides,
+        anchors,
+        variances,
+        ...(evenCells && { evenCells }),
+        ...(clampedCells && { clampedCells }),
+        nms: ending.nms,
+        nmsIou: ending.nmsIou,
+      },
+      classMaps: grids.map(({ kinds }) => ({ map: kinds, before: 1, after: 0 })),
+      own: [own('Softmax'), own('Identity')],
+    })
+    if (typeof made !== 'string') return made
+    why = made
+  }
+  const [probabilities, corners] = await onSample(foreign, ending, [scores, boxes])
+  const [seen] = boxForms(rowsIn(corners!, 4))
+  const form = options.boxes ?? (seen?.corners === false ? 'cxcywh' : 'xyxy')
+  // Without a softmax inside, scores are logits of background and classes.
+  const sums = rowsIn(probabilities!, width).map((row) => row.reduce((sum, each) => sum + each, 0))
+  const inside = sums.every((sum) => Math.abs(sum - 1) < 1e-3)
+  if (!options.boxes && !seen)
+    throw misfit(family, 'the four numbers of its priors are no boxes: export it with the decoding (and priors) inside')
+  return fixedCore({
+    ...ending,
+    why: `scores with a background and boxes of the same ${foreign.shape(scores)[1]} priors; ${why}, so it is run, not trained`,
+    make: (g) => {
+      const flat = (name: string) => g.reshape(g.value(name), foreign.shape(name).slice(1))
+      const all = inside ? flat(scores) : g.op('Softmax', [flat(scores)], { attributes: { axis: 1 } })
+      return { boxes: pixels(g, flat(boxes), foreign, form), scores: g.slice(all, [1], [width], [1]) }
+    },
   })
 }
 
@@ -76,9 +100,9 @@ function pixels(
   g: Parameters<typeof centred>[0],
   boxes: Parameters<typeof centred>[1],
   { input }: Foreign,
-  options: AdapterOptions,
+  form: 'xyxy' | 'cxcywh',
 ) {
-  const corners = options.boxes === 'cxcywh' ? centred(g, boxes) : boxes
+  const corners = form === 'cxcywh' ? centred(g, boxes) : boxes
   return scaledToPixels(g, corners, input.width, input.height)
 }
 
@@ -89,8 +113,10 @@ interface Grid {
 interface Priors {
   readonly grids: readonly Grid[]
   readonly anchors: [number, number][][]
+  readonly strides: number[]
   readonly variances: [number, number]
   readonly evenCells: boolean
+  readonly clampedCells: boolean
 }
 
 /** Maps, priors and variances; or the words that say what is missing. */
@@ -124,6 +150,13 @@ async function priorsOf(foreign: Foreign, names: { scores: string; boxes: string
   return await probed(foreign, grids, boxes)
 }
 
+/** Ways in which the centres of a grid's cells lie, by how the priors were made. */
+const placings: readonly Pick<Priors, 'evenCells' | 'clampedCells'>[] = [
+  { evenCells: false, clampedCells: false },
+  { evenCells: false, clampedCells: true },
+  { evenCells: true, clampedCells: false },
+]
+
 /** With offsets of 0 each box is its prior; with 1 it is moved by the variances. */
 async function probed(foreign: Foreign, grids: readonly Grid[], boxes: string): Promise<Priors | string> {
   const maps = grids.map(({ location }) => location)
@@ -146,33 +179,32 @@ async function probed(foreign: Foreign, grids: readonly Grid[], boxes: string): 
   const variances: [number, number] = [round((then.centre - first.centre) / first.size), round(Math.log(then.size / first.size))]
   if (!variances.every((each) => each > 0 && each < 2)) return 'its boxes are no corners that are decoded as SSD has it'
   const anchors: [number, number][][] = []
-  const steps: boolean[] = []
+  const strides: number[] = []
+  const centres: { x: number; y: number }[] = []
   let row = 0
   for (const map of maps) {
-    const [, channels, rows, columns] = foreign.shape(map) as [number, number, number, number]
+    const [, channels, , columns] = foreign.shape(map) as [number, number, number, number]
     const perCell = channels / 4
-    const level = Array.from({ length: perCell }, (_, i): [number, number] => [
+    const sizes = Array.from({ length: perCell }, (_, i): [number, number] => [
       side(still, row + i, 0).size,
       side(still, row + i, 1).size,
     ])
-    const stride = Math.round(width / columns)
-    const fits = (even: boolean) => {
-      const [stepX, stepY] = even ? [width / columns, height / rows] : [stride, stride]
-      return Array.from({ length: rows * columns * perCell }, (_, i) => i).every((i) => {
-        const cell = Math.floor(i / perCell)
-        const [x, y] = [side(still, row + i, 0), side(still, row + i, 1)]
-        const [w, h] = level[i % perCell]!
-        const near = (a: number, b: number) => Math.abs(a - b) < 0.02 + 1e-4 * Math.abs(b)
-        const placed =
-          near(x.centre, ((cell % columns) + 0.5) * stepX) && near(y.centre, (Math.floor(cell / columns) + 0.5) * stepY)
-        return placed && near(x.size, w) && near(y.size, h)
-      })
+    anchors.push(sizes.map(([w, h]) => [Math.round(w * 1e3) / 1e3, Math.round(h * 1e3) / 1e3]))
+    const start = side(still, row, 0).centre
+    strides.push(Math.round(columns > 1 ? side(still, row + perCell, 0).centre - start : 2 * start))
+    for (let i = 0; i < foreign.cells(map) * perCell; i++, row++) {
+      const [x, y] = [side(still, row, 0), side(still, row, 1)]
+      const [w, h] = sizes[i % perCell]!
+      if (!near(x.size, w) || !near(y.size, h)) return 'its priors are not the same in all cells of a grid'
+      centres.push({ x: x.centre, y: y.centre })
     }
-    if (!fits(true) && !fits(false)) return 'its priors are no regular grid'
-    steps.push(fits(true))
-    anchors.push(level.map(([w, h]) => [Math.round(w * 1e3) / 1e3, Math.round(h * 1e3) / 1e3]))
-    row += rows * columns * perCell
   }
-  if (!steps.every((even) => even === steps[0])) return 'its grids are of different kinds'
-  return { grids, anchors, variances, evenCells: steps[0]! }
+  const placing = placings.find((each) => {
+    const cells = cellsOf({ width, height, strides, anchors, ...each })
+    return cells.x.length === centres.length && centres.every(({ x, y }, i) => near(x, cells.x[i]!) && near(y, cells.y[i]!))
+  })
+  if (!placing) return 'its priors are no regular grid'
+  return { grids, anchors, strides, variances, ...placing }
 }
+
+const near = (a: number, b: number) => Math.abs(a - b) < 0.02 + 1e-4 * Math.abs(b)

@@ -9,9 +9,10 @@ import { ssd } from './ssd.ts'
 import { yolov5 } from './yolov5.ts'
 import { yolov8 } from './yolov8.ts'
 import { yolox } from './yolox.ts'
+import { yunet } from './yunet.ts'
 
 /** In the order in which `auto` tries them: the more a family asks of the structure, the earlier. */
-const families: Readonly<Record<string, Adapter>> = { yolox, fastestdet, nanodet, yolov5, yolov8, picodet, ssd, raw }
+const families: Readonly<Record<string, Adapter>> = { yolox, fastestdet, yunet, nanodet, picodet, yolov5, yolov8, ssd, raw }
 
 /** Takes the first family that fits. @throws MuninnError BAD_MODEL with what each of them misses */
 const auto: Adapter = async (foreign, options) => {

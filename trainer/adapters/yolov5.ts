@@ -1,71 +1,180 @@
 /**
  * YOLOv5's output (Ultralytics, 2020; also YOLOv7): [1, rows, 5 + C] of boxes x y w h in pixels, objectness and class scores, three anchors a
- * cell; RGB / 255. Trained from the maps before decoding, where they are found and decode as published; run as it is where not.
+ * cell; RGB / 255. Trained from the maps before decoding, where they are found and decode as published; run as it is where not. Exports
+ * without decoding have one map a grid, [1, 3, h, w, 5 + C] or [1, 3 (5 + C), h, w]; their anchors are not in the file and must be told.
  */
-import { type Adapter, asTrained, misfit } from './adapter.ts'
-import { fixedCore, trainableCore } from './build-core.ts'
-import { centred } from './fixed-boxes.ts'
+import { columns } from '../detector/heads/head.ts'
+import type { GraphBuilder, Value } from '../graph/builder.ts'
+import { type Adapter, type Adopted, asTrained, misfit } from './adapter.ts'
+import { fixedCore, trainableCore, trainableOrWhy } from './build-core.ts'
+import { centred, scaledToPixels } from './fixed-boxes.ts'
 import type { Foreign } from './foreign.ts'
+import { asCentred, type OwnOutput } from './own-decoding.ts'
+import { formOnGrid, layoutsOf, onSample, refuseNoProbabilities, rowsIn } from './plausible.ts'
 import { filledMaps, runEnd } from './probe.ts'
 
 const family = 'YOLOv5'
+const nms = { nms: 'class-agnostic', nmsIou: 0.45 } as const
 
 export const yolov5: Adapter = async (foreign, options) => {
-  const classes = options.classes.length
-  const width = 5 + classes
-  const output = foreign.graph.outputs.find(({ name }) => {
-    const shape = foreign.shape(name)
-    return shape.length === 3 && shape[2] === width
-  })
-  if (!output)
-    throw misfit(family, `its outputs are ${foreign.describeOutputs()}; with ${classes} classes [1, rows, ${width}] is wanted`)
-  const ending = {
+  const width = 5 + options.classes.length
+  const common = {
+    family,
     foreign,
     options,
     architecture: 'yolov5',
     normalization: { ...asTrained, scale: 1 / 255 },
     resize: 'letterbox' as const,
   }
-  const grids = gridsOf(foreign, output.name, width)
-  const anchors = grids.length > 0 ? await anchorsOf(foreign, grids, output.name, width) : undefined
-  if (anchors)
-    return trainableCore({
-      ...ending,
-      why: `${grids.length} grids with ${anchors[0]!.length} anchors a cell behind [1, rows, ${width}]`,
-      head: 'anchors',
-      levels: grids.map(({ map }) => [map]),
-      fields: {
-        strides: foreign.strides(
-          grids.map(({ map }) => map),
-          family,
-        ),
-        anchors,
-        nms: 'class-agnostic',
-        nmsIou: 0.45,
-      },
-      classMaps: grids.map(({ map }) => ({ map, before: 5, after: 0 })),
-    })
-  return fixedCore({
-    ...ending,
-    why: `one output [1, rows, ${width}] of box, objectness and classes; its grids were not found, so it is run, not trained`,
-    nms: 'class-agnostic',
-    nmsIou: 0.45,
-    make: (g) => {
-      const rows = g.reshape(g.value(output.name), foreign.shape(output.name).slice(1))
-      const part = (from: number, to: number) => g.slice(rows, [from], [to], [1])
-      return { boxes: centred(g, part(0, 4)), scores: g.mul(part(5, width), part(4, 5)) }
+  const output = foreign.output([1, undefined, width])
+  const heads = rawHeads(foreign, width)
+  // Older exports give the maps beside what is decoded from them.
+  if (foreign.graph.outputs.length !== heads.length + (output ? 1 : 0) || (!output && heads.length === 0))
+    throw misfit(
+      family,
+      `its outputs are ${foreign.describeOutputs()}; with ${width - 5} classes [1, rows, ${width}], or a map of each grid [1, 3, h, w, ${width}], is wanted`,
+    )
+  const build = (grids: readonly Grid[], anchors: Anchors, own: readonly OwnOutput[]) => ({
+    ...common,
+    why: `${grids.length} grids with ${anchors[0]!.length} anchors a cell, rows of box, objectness and ${width - 5} classes`,
+    head: 'anchors' as const,
+    levels: grids.map(({ map }) => [map]),
+    fields: {
+      strides: foreign.strides(
+        grids.map(({ map }) => map),
+        family,
+      ),
+      anchors,
+      ...nms,
     },
+    classMaps: grids.map(({ map }) => ({ map, before: 5, after: 0 })),
+    own: [own],
   })
+  if (!output) {
+    const grids = heads.map(({ grid }) => grid)
+    return await trainableCore(build(grids, toldAnchors(options.anchors, grids), ownHeads(heads, width)))
+  }
+  const count = foreign.shape(output)[1]!
+  if (layoutsOf(count, foreign.input, 'anchors').length === 0)
+    throw misfit(family, `its ${count} rows are not the anchors of grids with strides of 8 to 32`)
+  const grids = gridsOf(foreign, output, width)
+  const anchors = grids.length > 0 ? await anchorsOf(foreign, grids, output, width) : undefined
+  let why = 'its grids were not found'
+  if (anchors) {
+    const made = await trainableOrWhy(build(grids, anchors, [ownRows(output, grids, width)]))
+    if (typeof made !== 'string') return made
+    why = made
+  } else if (grids.length > 0) why = 'its grids decode otherwise than published'
+  return await run({ ...common, why }, output, width)
 }
+
+type Anchors = [number, number][][]
 
 interface Grid {
   readonly map: string
   readonly perCell: number
 }
 
+/** Numbers of each grid anchor by anchor, as the file has them, from rows cell by cell. */
+const byAnchor = (g: GraphBuilder, value: Value, perCell: number): Value => {
+  const width = value.shape[1]!
+  return g.reshape(g.transpose(g.reshape(value, [-1, perCell, width]), [1, 0, 2]), [-1, width])
+}
+
+const ownRows = (output: string, grids: readonly Grid[], width: number): OwnOutput => ({
+  output,
+  make: (g, { boxes, rows, ofLevel }) => {
+    const all = g.concat([asCentred(g, boxes), g.sigmoid(columns(g, rows, 4, width))], 1)
+    return g.concat(
+      grids.map(({ perCell }, level) => byAnchor(g, ofLevel(all, level), perCell)),
+      0,
+    )
+  },
+})
+
+interface Head {
+  readonly output: string
+  readonly grid: Grid
+}
+
+/** Outputs that are maps before decoding, fine to coarse. */
+function rawHeads(foreign: Foreign, width: number): Head[] {
+  return foreign.graph.outputs
+    .flatMap(({ name }): Head[] => {
+      const shape = foreign.shape(name)
+      const map = foreign.behind(name)
+      const perCell = (foreign.shape(map)[1] ?? 0) / width
+      const open = shape.length === 5 && shape[1] === perCell && shape[4] === width
+      const closed = shape.length === 4 && name === map
+      return (open || closed) && foreign.shape(map).length === 4 && Number.isInteger(perCell) && perCell > 1
+        ? [{ output: name, grid: { map, perCell } }]
+        : []
+    })
+    .sort((a, b) => foreign.cells(b.grid.map) - foreign.cells(a.grid.map))
+}
+
+/** Where an output is the map itself there is nothing to compare. */
+const ownHeads = (heads: readonly Head[], width: number): OwnOutput[] =>
+  heads.flatMap(({ output, grid }, level) =>
+    output === grid.map
+      ? []
+      : [{ output, make: (g, { rows, ofLevel }) => byAnchor(g, ofLevel(columns(g, rows, 0, width), level), grid.perCell) }],
+  )
+
+function toldAnchors(told: readonly number[] | undefined, grids: readonly Grid[]): Anchors {
+  const count = grids.reduce((sum, { perCell }) => sum + perCell, 0)
+  if (!told)
+    throw misfit(
+      family,
+      `its maps are not decoded inside, and anchors are not in the file: export it with decoding, or tell the ${count} sizes it was trained with (--anchors 10,13,16,30,33,23,...)`,
+    )
+  if (told.length !== 2 * count)
+    throw misfit(family, `it has ${count} anchors, and ${told.length / 2} widths and heights were given`)
+  const sizes = Array.from({ length: count }, (_, i): [number, number] => [told[i * 2]!, told[i * 2 + 1]!])
+  return grids.map(({ perCell }, level) => {
+    const from = grids.slice(0, level).reduce((sum, each) => sum + each.perCell, 0)
+    return sizes.slice(from, from + perCell)
+  })
+}
+
+/** Its own boxes and scores. @throws MuninnError BAD_MODEL when they are none */
+async function run(common: Parameters<typeof onSample>[1] & Common, output: string, width: number): Promise<Adopted> {
+  const { foreign } = common
+  const [numbers] = await onSample(foreign, common, [output])
+  const rows = rowsIn(numbers!, width)
+  const boxes = rows.map((row) => row.slice(0, 4))
+  const form = formOnGrid(boxes, layoutsOf(rows.length, foreign.input, 'anchors'))
+  if (!form || form.corners)
+    throw misfit(family, 'the first four numbers of its rows are no centres and sizes about the cells of its grids')
+  refuseNoProbabilities(
+    family,
+    output,
+    rows.flatMap((row) => row.slice(4)),
+  )
+  return fixedCore({
+    ...common,
+    ...nms,
+    why: `one output [1, rows, ${width}] of box, objectness and classes; ${common.why}, so it is run, not trained`,
+    make: (g) => {
+      const flat = g.reshape(g.value(output), foreign.shape(output).slice(1))
+      const part = (from: number, to: number) => g.slice(flat, [from], [to], [1])
+      const corners = centred(g, part(0, 4))
+      const { width: across, height: down } = foreign.input
+      return {
+        boxes: form.shares ? scaledToPixels(g, corners, across, down) : corners,
+        scores: g.mul(part(5, width), part(4, 5)),
+      }
+    },
+  })
+}
+
+type Common = Pick<
+  Parameters<typeof fixedCore>[0],
+  'family' | 'foreign' | 'options' | 'architecture' | 'normalization' | 'resize' | 'why'
+>
+
 /** Convolutions [1, anchors x width, h, w] that are cut into anchors next, fine to coarse. */
 function gridsOf(foreign: Foreign, output: string, width: number): Grid[] {
-  const pixels = ({ map }: Grid) => foreign.shape(map)[2]! * foreign.shape(map)[3]!
   return foreign
     .ancestors(output)
     .flatMap(({ outputs: [map] }) => {
@@ -79,37 +188,28 @@ function gridsOf(foreign: Foreign, output: string, width: number): Grid[] {
         )
       return shape.length === 4 && Number.isInteger(perCell) && cut ? [{ map: map!, perCell }] : []
     })
-    .sort((a, b) => pixels(b) - pixels(a))
+    .sort((a, b) => foreign.cells(b.map) - foreign.cells(a.map))
 }
 
 /**
  * Sizes of the anchors, read off the network's own decoding: logits of 0 give each anchor's own size in the middle of its cell. Undefined
- * when it decodes otherwise.
+ * when they do not.
  */
-async function anchorsOf(foreign: Foreign, grids: readonly Grid[], output: string, width: number) {
+async function anchorsOf(foreign: Foreign, grids: readonly Grid[], output: string, width: number): Promise<Anchors | undefined> {
   const maps = filledMaps(
     foreign,
     grids.map(({ map }) => map),
     () => 0,
   )
   const [rows] = await runEnd(foreign, maps, [output])
-  const anchors: [number, number][][] = []
+  const total = grids.reduce((sum, { map, perCell }) => sum + foreign.cells(map) * perCell, 0)
+  if (rows!.length !== total * width) return undefined
   let row = 0
-  for (const { map, perCell } of grids) {
-    const [, , height, columns] = foreign.shape(map) as [number, number, number, number]
-    const stride = foreign.input.width / columns
-    const level: [number, number][] = []
-    // Anchor by anchor, each over all cells.
-    for (let anchor = 0; anchor < perCell; anchor++) {
-      for (let cell = 0; cell < height * columns; cell++, row++) {
-        const [x, y, w, h] = [0, 1, 2, 3].map((i) => rows![row * width + i]!) as [number, number, number, number]
-        if (cell === 0) level.push([w, h])
-        const at = [(cell % columns) + 0.5, Math.floor(cell / columns) + 0.5].map((each) => each * stride)
-        const same = Math.abs(w - level.at(-1)![0]) < 0.01 && Math.abs(h - level.at(-1)![1]) < 0.01
-        if (!same || Math.abs(x - at[0]!) > 0.01 * stride || Math.abs(y - at[1]!) > 0.01 * stride) return undefined
-      }
-    }
-    anchors.push(level)
-  }
-  return row * width === rows!.length ? anchors : undefined
+  return grids.map(({ map, perCell }) =>
+    Array.from({ length: perCell }, (): [number, number] => {
+      const size: [number, number] = [rows![row * width + 2]!, rows![row * width + 3]!]
+      row += foreign.cells(map)
+      return size
+    }),
+  )
 }

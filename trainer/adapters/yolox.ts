@@ -2,8 +2,12 @@
  * YOLOX (Ge et al. 2021) as its authors export it, with or without decoding inside: BGR 0..255 in; per grid a Concat of
  * [box, sigmoid(objectness), sigmoid(classes)]. Rows are taken from before the sigmoids, so that the file can be trained on logits.
  */
+
+import { columns } from '../detector/heads/head.ts'
+import type { Value } from '../graph/builder.ts'
 import { type Adapter, asTrained, misfit } from './adapter.ts'
 import { trainableCore } from './build-core.ts'
+import { asCentred, type OwnOutput } from './own-decoding.ts'
 
 const family = 'YOLOX'
 
@@ -18,9 +22,16 @@ export const yolox: Adapter = async (foreign, options) => {
   })
   if (heads.length === 0)
     throw misfit(family, `no Concat of [box, objectness, classes] was found; its outputs are ${foreign.describeOutputs()}`)
-  if (heads[0]!.classes !== classes)
-    throw misfit(family, `it has filters for ${heads[0]!.classes} classes, and ${classes} names were given`)
-  return trainableCore({
+  const other = heads.find((each) => each.classes !== classes)
+  if (other) throw misfit(family, `it has filters for ${other.classes} classes, and ${classes} names were given`)
+  const output = foreign.output([1, undefined, 5 + classes])
+  if (!output) throw misfit(family, `its outputs are ${foreign.describeOutputs()}; [1, cells, ${5 + classes}] is wanted`)
+  const form = (box: (...from: Parameters<OwnOutput['make']>) => Value): OwnOutput => ({
+    output,
+    make: (g, decoded) => g.concat([box(g, decoded), g.sigmoid(columns(g, decoded.rows, 4, 5 + classes))], 1),
+  })
+  return await trainableCore({
+    family,
     foreign,
     options,
     architecture: 'yolox',
@@ -38,5 +49,7 @@ export const yolox: Adapter = async (foreign, options) => {
       nmsIou: 0.45,
     },
     classMaps: heads.map(({ parts }) => ({ map: parts[2]!, before: 0, after: 0 })),
+    // Raw, as the demos decode it, or decoded inside (--decode_in_inference).
+    own: [[form((g, { rows }) => columns(g, rows, 0, 4))], [form((g, { boxes }) => asCentred(g, boxes))]],
   })
 }

@@ -14,6 +14,13 @@ function channels(text: string | undefined, flag: string): number[] | undefined 
   return numbers.length === 1 ? [numbers[0]!, numbers[0]!, numbers[0]!] : numbers
 }
 
+function anchorSizes(text: string | undefined): number[] | undefined {
+  const sizes = text?.split(',').map(Number)
+  if (sizes?.some((each) => !(each > 0)) || (sizes?.length ?? 0) % 2 !== 0)
+    throw new MuninnError('INVALID_INPUT', `--anchors ${text}: widths and heights in pixels with commas between are wanted`)
+  return sizes
+}
+
 function oneOf<T extends string>(text: string | undefined, flag: string, allowed: readonly T[]): T | undefined {
   if (text === undefined) return undefined
   const found = allowed.find((each) => each === text)
@@ -52,7 +59,15 @@ wants them otherwise, tell it: network pixel = (pixel 0..255 x scale - mean) / s
     mean: { type: 'string', description: 'taken off after that: a number, or one for each channel' },
     std: { type: 'string', description: 'and divided by: a number, or one for each channel' },
     resize: { type: 'string', description: 'how it was trained to see pictures: letterbox or stretch' },
-    boxes: { type: 'string', description: 'form of the boxes of a raw model: xyxy or cxcywh' },
+    boxes: {
+      type: 'string',
+      description: 'form of the boxes of a raw model: xyxy or cxcywh; found from its numbers when left out',
+    },
+    anchors: {
+      type: 'string',
+      description:
+        'sizes of the anchors of a YOLOv5 export that is not decoded inside: 10,13,16,30,... in pixels, fine grid to coarse',
+    },
   },
   async run({ args }) {
     await assertRuns(args.input)
@@ -70,6 +85,7 @@ wants them otherwise, tell it: network pixel = (pixel 0..255 x scale - mean) / s
       },
       resize: oneOf(args.resize, 'resize', ['letterbox', 'stretch']),
       boxes: oneOf(args.boxes, 'boxes', ['xyxy', 'cxcywh']),
+      anchors: anchorSizes(args.anchors),
     })
     console.log(why)
     console.log(

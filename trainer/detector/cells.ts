@@ -20,7 +20,11 @@ export function cellsOf({
   anchors,
   cellOffset = 0.5,
   evenCells = false,
-}: { width: number; height: number } & Pick<Specification, 'strides' | 'anchors' | 'cellOffset' | 'evenCells'>): Cells {
+  clampedCells = false,
+}: { width: number; height: number } & Pick<
+  Specification,
+  'strides' | 'anchors' | 'cellOffset' | 'evenCells' | 'clampedCells'
+>): Cells {
   const grids = strides.map((stride, level) => {
     const [columns, rows] = [Math.ceil(width / stride), Math.ceil(height / stride)]
     const [stepX, stepY] = evenCells ? [width / columns, height / rows] : [stride, stride]
@@ -36,8 +40,9 @@ export function cellsOf({
     for (let row = 0; row < grid.rows; row++) {
       for (let column = 0; column < grid.columns; column++) {
         for (const size of grid.sizes) {
-          x[cell] = (column + cellOffset) * grid.stepX
-          y[cell] = (row + cellOffset) * grid.stepY
+          const [cx, cy] = [(column + cellOffset) * grid.stepX, (row + cellOffset) * grid.stepY]
+          x[cell] = clampedCells ? Math.min(cx, width) : cx
+          y[cell] = clampedCells ? Math.min(cy, height) : cy
           stride[cell] = grid.stride
           if (sized && size) {
             sized.width[cell] = size[0]

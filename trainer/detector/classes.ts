@@ -30,15 +30,15 @@ export function withClasses(
     const order = channelOrder(classifier, specification.classes, classes)
     const weight = initializers.get(classifier.weight)!
     const bias = initializers.get(classifier.bias)!
-    initializers.set(
-      classifier.weight,
-      picked(weight, 0, order, () => random.normal() * 0.01),
-    )
+    // A new class passes through a filter of its own channel unchanged.
+    const centre = elementCount(weight.shape.slice(2)) >> 1
+    const fresh = classifier.depthwise ? (i: number) => Number(i === centre) : () => random.normal() * 0.01
+    initializers.set(classifier.weight, picked(weight, 0, order, fresh))
     // A bias that is added behind the convolution is [1, channels, 1, 1].
     const axis = bias.shape.indexOf(elementCount(bias.shape))
     initializers.set(
       classifier.bias,
-      picked(bias, axis, order, () => newClassBias),
+      picked(bias, axis, order, () => (classifier.depthwise ? 0 : newClassBias)),
     )
   }
   const before = rowWidth(specification)
@@ -51,7 +51,11 @@ export function withClasses(
     if (sizes.length === 3 && sizes[1] === before && sizes[2] === -1)
       initializers.set(inputs[1]!, intTensor([3], sizes.with(1, rowWidth(changed))))
   }
-  return { core: { ...core, initializers }, specification: changed }
+  const depthwise = new Set(specification.classifiers.filter((each) => each.depthwise).map(({ weight }) => weight))
+  const nodes = core.nodes.map((node) =>
+    depthwise.has(node.inputs[1] ?? '') ? { ...node, attributes: { ...node.attributes, group: classes.length } } : node,
+  )
+  return { core: { ...core, nodes, initializers }, specification: changed }
 }
 
 /** Where each channel of the changed convolution comes from; null for that of a new class. */
@@ -73,11 +77,16 @@ export function channelOrder(
 }
 
 /** A tensor with other slabs along an axis that everything before has size 1 of. */
-function picked(tensor: TensorData, axis: number, order: readonly (number | null)[], fresh: () => number): TensorData {
+function picked(
+  tensor: TensorData,
+  axis: number,
+  order: readonly (number | null)[],
+  fresh: (index: number) => number,
+): TensorData {
   const size = elementCount(tensor.shape.slice(axis + 1))
   const data = new Float32Array(order.length * size)
   for (const [i, from] of order.entries()) {
-    if (from === null) for (let j = 0; j < size; j++) data[i * size + j] = fresh()
+    if (from === null) for (let j = 0; j < size; j++) data[i * size + j] = fresh(j)
     else data.set((tensor.data as Float32Array).subarray(from * size, (from + 1) * size), i * size)
   }
   return { type: 'float32', shape: tensor.shape.with(axis, order.length), data }

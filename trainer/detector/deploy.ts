@@ -4,6 +4,7 @@ import type { Graph } from '../onnx/graph.ts'
 import { intTensor } from '../onnx/graph.ts'
 import { cellsOf } from './cells.ts'
 import { continued, withInput } from './core.ts'
+import { centresOf } from './heads/head.ts'
 import { headOf } from './heads/table.ts'
 import { type Specification, withSpecification } from './specification.ts'
 
@@ -26,17 +27,8 @@ export function deployed(core: Graph, specification: Specification, { width, hei
   } else {
     const rows = g.value(specification.rows)
     const flat = g.reshape(rows, rows.shape.slice(1))
-    const cells = cellsOf({ width, height, ...specification })
-    const column = (values: Float32Array) => g.constant(values, [values.length, 1])
-    const { x, y, stride, sizes } = cells
-    boxes = headOf(specification).boxes(g, specification, flat, {
-      x: column(x),
-      y: column(y),
-      stride: column(stride),
-      sizes: sizes && { width: column(sizes.width), height: column(sizes.height) },
-      width,
-      height,
-    })
+    const centres = centresOf(g, cellsOf({ width, height, ...specification }), { width, height })
+    boxes = headOf(specification).boxes(g, specification, flat, centres)
     scores = headOf(specification).scores(g, specification, flat)
   }
   suppress(g, boxes, calibrated(g, scores, specification), specification)

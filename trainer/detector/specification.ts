@@ -6,7 +6,18 @@ import { ClassName } from '../../protocol/primitives.ts'
 import type { Graph } from '../onnx/graph.ts'
 
 /** The forms of raw rows that there are; heads/table.ts has one file for each. `fixed`: nodes that are only run, not trained. */
-export const Head = Type.Enum(['distances', 'yolox', 'fastestdet', 'distribution', 'anchors', 'priors', 'fixed'])
+export const Head = Type.Enum([
+  'distances',
+  'yolox',
+  'fastestdet',
+  'distribution',
+  'picodet',
+  'yolov8',
+  'yunet',
+  'anchors',
+  'priors',
+  'fixed',
+])
 export type Head = Static<typeof Head>
 
 /** A convolution with a filter per class: its channels are `anchors` blocks of `before` others, one per class, `after` others. */
@@ -16,6 +27,8 @@ const Classifier = Type.Object({
   anchors: Type.Optional(Type.Integer({ minimum: 1 })),
   before: Type.Optional(Type.Integer({ minimum: 0 })),
   after: Type.Optional(Type.Integer({ minimum: 0 })),
+  /** The filter of a class sees that class's own channel alone: `group` is the count of classes. */
+  depthwise: Type.Optional(Type.Boolean()),
 })
 export type Classifier = Static<typeof Classifier>
 
@@ -37,6 +50,8 @@ export const Specification = Type.Object(
     cellOffset: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
     /** The cells of a grid share the picture evenly, where its size is no multiple of the stride. */
     evenCells: Type.Optional(Type.Boolean()),
+    /** Centres of cells that lie beyond the picture's edge are put onto it. */
+    clampedCells: Type.Optional(Type.Boolean()),
     /** For heads with several rows a cell: width and height of each of them in input pixels, by grid. */
     anchors: Type.Optional(Type.Array(Type.Array(Type.Tuple([Type.Number(), Type.Number()]), { minItems: 1 }))),
     /** For `priors`: what centres and sizes are multiplied with (SSD's "variances"). */

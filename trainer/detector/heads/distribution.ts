@@ -14,7 +14,7 @@ const steps = (g: GraphBuilder, count: number, shape: readonly number[]) =>
   g.once(`steps ${count} ${shape.join(',')}`, () => g.constant([...Array(count).keys()], shape))
 
 /** Boxes from the distribution's numbers alone, [.., 4 bins]. */
-function fromDistribution(g: GraphBuilder, bins: number, numbers: Value, { x, y, stride }: Centres): Value {
+export function distributionBoxes(g: GraphBuilder, bins: number, numbers: Value, { x, y, stride }: Centres): Value {
   const lead = numbers.shape.slice(0, -1)
   const flat = g.reshape(numbers, [elementCount(lead) * 4, bins])
   const softmax = g.op('Softmax', [flat], { attributes: { axis: 1 } })
@@ -31,14 +31,14 @@ export const distribution: HeadKind = {
   oneHot: false,
   boxes: (g, specification, rows, centres) => {
     const [bins, classes] = [binsOf(specification), specification.classes.length]
-    return fromDistribution(g, bins, columns(g, rows, classes, classes + 4 * bins), centres)
+    return distributionBoxes(g, bins, columns(g, rows, classes, classes + 4 * bins), centres)
   },
   scores: (g, { classes }, rows) => g.sigmoid(columns(g, rows, 0, classes.length)),
   /** Quality focal loss, 2 x GIoU and 1/4 x distribution focal loss, as published. */
   losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, classWeight, normalizer, classIndex }) => {
     const [bins, classes] = [binsOf(specification), specification.classes.length]
     const numbers = chosen(classes, classes + 4 * bins)
-    const { iou, giou } = overlaps(g, fromDistribution(g, bins, numbers, centres), target)
+    const { iou, giou } = overlaps(g, distributionBoxes(g, bins, numbers, centres), target)
     const quality = qualityOf(g, iou, weight)
     const positives = numbers.shape[0]!
 

@@ -17,6 +17,23 @@ export interface Centres {
   readonly height: number
 }
 
+/** The cells of a whole picture of width x height pixels, as constants [n, 1]. */
+export function centresOf(
+  g: GraphBuilder,
+  { x, y, stride, sizes }: Cells,
+  { width, height }: { width: number; height: number },
+): Centres {
+  const column = (values: Float32Array) => g.constant(values, [values.length, 1])
+  return {
+    x: column(x),
+    y: column(y),
+    stride: column(stride),
+    sizes: sizes && { width: column(sizes.width), height: column(sizes.height) },
+    width,
+    height,
+  }
+}
+
 export interface LossInput {
   readonly g: GraphBuilder
   readonly specification: Specification

@@ -8,12 +8,16 @@ import { fastestdet } from './fastestdet.ts'
 import type { HeadKind } from './head.ts'
 import { priors } from './priors.ts'
 import { yolox } from './yolox.ts'
+import { yunet } from './yunet.ts'
 
 const heads: Readonly<Record<Exclude<Head, 'fixed'>, HeadKind>> = {
   distances,
   yolox,
   fastestdet,
   distribution,
+  picodet: distribution,
+  yolov8: distribution,
+  yunet,
   anchors,
   priors,
 }

@@ -1,0 +1,15 @@
+/** Rows of a head from the maps of a foreign network. */
+import type { GraphBuilder, Value } from '../graph/builder.ts'
+
+/** Rows [batch, cells x anchors, width] from maps, with no size written down: batch, picture and classes may change later. */
+export function rowsOf(g: GraphBuilder, levels: readonly (readonly Value[])[], anchors: readonly number[]): Value {
+  const flat = (value: Value) => g.reshape(value, [0, 0, -1])
+  const rows = levels.map((parts, level) => {
+    const count = anchors[level]!
+    if (count === 1) return g.concat(parts.map(flat), 1)
+    // [B, a k, cells] to [B, cells, a, k]; side by side; [B, width, cells, a]; cells and anchors in one.
+    const split = parts.map((part) => g.reshape(g.transpose(flat(part), [0, 2, 1]), [0, 0, count, -1]))
+    return g.reshape(g.transpose(g.concat(split, 3), [0, 3, 1, 2]), [0, 0, -1])
+  })
+  return g.op('Transpose', [g.concat(rows, 2)], { attributes: { perm: [0, 2, 1] }, name: 'adopted/rows' })
+}
