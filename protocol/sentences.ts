@@ -88,6 +88,9 @@ export const sentences = {
   'error.class-twice': 'The class “{{label}}” stands there twice.',
   'error.band-upside-down': 'Doubtful scores: `from` is above `to` (mining.lowConfidence).',
   'error.nothing-labelled': 'No picture is labelled yet; accept some on the Label page first.',
+  'error.teacher-without-pictures':
+    'A teacher labels pictures of the queue: say from how many of them to learn, or choose no teacher (Settings, training recipe).',
+  'error.no-teacher': 'The teacher is no model of this hub; choose another one in Settings.',
   'error.all-held-out': 'Dataset {{id}} has no pictures to train on: all are held out.',
   'error.run-open': 'Run {{id}} is not over yet; cancel it or wait for its end.',
   'error.run-over': 'Run {{id}} is over already.',

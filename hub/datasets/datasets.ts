@@ -38,7 +38,8 @@ export class Datasets {
   }
 
   /**
-   * A version of everything accepted now. The same content gives the version that is there.
+   * A version of everything accepted now, what was learnt before included: no round can forget for want of old pictures. The same content
+   * gives the version that is there.
    * @throws MuninnError NOT_READY when nothing is labelled yet
    */
   async snapshot(by: string): Promise<DatasetVersion> {
@@ -76,6 +77,11 @@ export class Datasets {
     })
     this.#events.emit({ kind: 'dataset', id: row.id })
     return viewDataset(row)
+  }
+
+  /** Pictures without labels that a run may learn from, the newest ones. */
+  async unlabelled(most: number): Promise<string[]> {
+    return most > 0 ? await this.#labelled.unlabelled(most) : []
   }
 
   /** Newest first. */

@@ -84,6 +84,22 @@ export class LabelledRepository {
     }
   }
 
+  /**
+   * The newest samples that wait for a label and may be trained on: no audit samples, nothing held out, and no near-duplicate of what is.
+   * @returns their ids
+   */
+  async unlabelled(most: number): Promise<string[]> {
+    const rows: { id: string }[] = await this.#knex('samples')
+      .join('tasks', 'tasks.sample_id', 'samples.id')
+      .whereIn('tasks.state', ['open', 'leased'])
+      .andWhere({ 'samples.split': 'train', 'samples.audit': false })
+      .whereNotIn('samples.cluster', this.#knex('samples').where({ split: 'held-out' }).select('cluster'))
+      .orderBy([{ column: 'samples.received_at', order: 'desc' }, { column: 'samples.id' }])
+      .limit(most)
+      .select('samples.id')
+    return rows.map(({ id }) => id)
+  }
+
   /** Near-duplicate clusters that have a held-out sample, labelled or not. */
   async heldOutClusters(): Promise<Set<number>> {
     const rows: { cluster: number }[] = await this.#knex('samples').where({ split: 'held-out' }).distinct('cluster')

@@ -31,9 +31,11 @@ export interface RunRow {
   readonly uploaded_training_file: string | null
   /** The report as an HTML page. */
   readonly report_page: string | null
+  /** JSON list of samples without labels to learn from. */
+  readonly unlabelled: string | null
 }
 
-export type NewRunRow = Pick<RunRow, 'dataset_id' | 'base' | 'champion' | 'settings' | 'created_at' | 'created_by'>
+export type NewRunRow = Pick<RunRow, 'dataset_id' | 'base' | 'champion' | 'settings' | 'created_at' | 'created_by' | 'unlabelled'>
 export type RunChange = Partial<Omit<RunRow, 'id'>>
 
 export interface LogRow {

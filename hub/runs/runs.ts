@@ -66,11 +66,16 @@ export class Runs {
     if (base !== null && !(await this.#models.find(base)))
       throw new MuninnError('NOT_FOUND', `there is no model ${base} to start from`)
     const settings = parse(TrainingSettings, { ...(await this.#settings.get()).training, ...wanted.settings }, 'settings')
+    const { teacher } = settings
+    if (teacher !== null && settings.unlabelled === 0)
+      throw new MuninnError('INVALID_INPUT', say('error.teacher-without-pictures'))
+    if (teacher !== null && !(await this.#models.find(teacher))) throw new MuninnError('NOT_FOUND', say('error.no-teacher'))
     const row = {
       dataset_id: dataset.id,
       base,
       champion,
       settings: JSON.stringify(settings),
+      unlabelled: JSON.stringify(await this.#snapshots.unlabelled(settings.unlabelled)),
       created_at: this.#now(),
       created_by: by,
     }

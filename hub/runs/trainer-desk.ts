@@ -1,10 +1,12 @@
 /** What trainers talk to: they lease a run, say how it goes, hand in checkpoints and the model. A dead trainer's run is taken again. */
 import { randomBytes } from 'node:crypto'
 import type { Knex } from 'knex'
-import type { Static } from 'typebox'
+import { type Static, Type } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { FailRun, FinishRun, GateResult, Heartbeat, LeaseRun, Run, RunLease } from '../../protocol/http/training.ts'
 import type { FileReference } from '../../protocol/manifest.ts'
+import { parseJson } from '../../protocol/parse.ts'
+import { Sha256 } from '../../protocol/primitives.ts'
 import { quote, say, type Words } from '../../protocol/sentences.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import { storeWords } from '../database/words.ts'
@@ -32,6 +34,8 @@ const uploadColumns = {
   report: 'report_page',
 } as const
 type UploadKind = keyof typeof uploadColumns
+
+const Samples = Type.Array(Sha256)
 
 interface Parts {
   readonly knex: Knex
@@ -106,6 +110,7 @@ export class TrainerDesk {
     const row = await this.#running(id, lease)
     const model = async (sha256: string | null) => (sha256 === null ? undefined : await models.find(sha256))
     const [base, champion] = [await model(row.base), await model(row.champion)]
+    const made = base?.run_id ? await runs.find(base.run_id) : undefined
     return {
       run: await this.#parts.views.view(row),
       lease,
@@ -113,6 +118,8 @@ export class TrainerDesk {
       baseManifest: base ? manifestOf(base) : null,
       baseTrainingFile: base ? (base.training_file ?? base.sha256) : null,
       championManifest: champion ? manifestOf(champion) : null,
+      baseDataset: made?.dataset_id ?? null,
+      unlabelled: row.unlabelled === null ? [] : parseJson(Samples, row.unlabelled, 'stored pictures without labels'),
       checkpointStep: row.checkpoint_step,
     }
   }

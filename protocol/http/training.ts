@@ -2,11 +2,13 @@
 import { type Static, Type } from 'typebox'
 import { ModelInput, ModelManifest } from '../manifest.ts'
 import { ClassName, Sha256, Share, Time } from '../primitives.ts'
+import { RecipeChanges } from '../recipe.ts'
 import { Said, Words } from '../sentences.ts'
 import { Annotation, Split } from './labelling.ts'
 
 const strict = { additionalProperties: false }
-const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+const nullable = <T extends Type.TSchema>(schema: T, options: { default?: null } = {}) =>
+  Type.Union([schema, Type.Null()], options)
 
 export const DatasetVersion = Type.Object(
   {
@@ -56,6 +58,13 @@ export const TrainingSettings = Type.Object(
     seed: Type.Integer({ minimum: 0, default: 1 }),
     /** `auto`: the model goes out as int8 where that is much quicker and loses next to nothing; `off`: always as float. */
     quantize: Type.Enum(['auto', 'off'], { default: 'auto' }),
+    recipe: RecipeChanges,
+    /** Share of the training spent on choosing learning rate and augmentation by short trials; null: they are taken as they are. */
+    choose: nullable(Type.Number({ minimum: 0.1, maximum: 0.9 }), { default: null }),
+    /** Pictures of the label queue, at most, from which it learns without labels. */
+    unlabelled: Type.Integer({ minimum: 0, maximum: 2000, default: 0 }),
+    /** Model that labels those; null: the training is its own teacher. */
+    teacher: nullable(Sha256, { default: null }),
   },
   { additionalProperties: false, default: {} },
 )
@@ -237,12 +246,37 @@ export const Run = Type.Object(
 )
 export type Run = Static<typeof Run>
 
+/** The same type without its default: what is left out stays out, and the project's settings count. */
+function bare<T extends Type.TSchema>(schema: T): T {
+  const { default: _, ...rest } = schema as T & { default?: unknown }
+  return rest as T
+}
+const { minutes, inputSize, epochs, learningRate, batch, seed, quantize, recipe, choose, unlabelled, teacher } =
+  TrainingSettings.properties
+
 /** POST /api/runs. Without `dataset` a snapshot is taken now; without `base` the champion is the base. */
 export const NewRun = Type.Object(
   {
     dataset: Type.Optional(Type.Integer()),
     base: Type.Optional(nullable(Sha256)),
-    settings: Type.Optional(Type.Partial(TrainingSettings)),
+    settings: Type.Optional(
+      Type.Partial(
+        Type.Object({
+          minutes: bare(minutes),
+          inputSize: bare(inputSize),
+          epochs: bare(epochs),
+          learningRate: bare(learningRate),
+          batch: bare(batch),
+          seed: bare(seed),
+          quantize: bare(quantize),
+          recipe: bare(recipe),
+          choose: bare(choose),
+          unlabelled: bare(unlabelled),
+          teacher: bare(teacher),
+        } satisfies Record<keyof TrainingSettings, Type.TSchema>),
+        strict,
+      ),
+    ),
   },
   strict,
 )
@@ -278,6 +312,10 @@ export const RunLease = Type.Object(
     /** SHA-256 of the file to go on from (GET /api/models/{base}/training-file): the float file where the deployed one is int8. */
     baseTrainingFile: nullable(Sha256),
     championManifest: nullable(ModelManifest),
+    /** Version that the base model was trained on: pictures that it had with the same boxes are the old ones. null: not known. */
+    baseDataset: nullable(Type.Integer()),
+    /** Pictures of the label queue as it was when the run was made (GET /api/blobs/:sha256). */
+    unlabelled: Type.Array(Sha256),
     /** Step of the last checkpoint the hub has; GET /api/trainer/runs/:id/checkpoint. null: none. */
     checkpointStep: nullable(Type.Integer()),
   },

@@ -84,7 +84,8 @@ class OnnxNet(nn.Module):
         if op == "Resize":
             return F.interpolate(x[0], scale_factor=2, mode="nearest")
         if op == "Reshape":
-            shape = [int(v) for v in x[1]]
+            # 0 copies the input's size; the batch is the training's.
+            shape = [x[0].shape[i] if v == 0 else int(v) for i, v in enumerate(x[1])]
             return x[0].reshape([x[0].shape[0]] + shape[1:])
         if op == "Transpose":
             y = x[0].permute(attribute["perm"])

@@ -8,6 +8,8 @@ export interface LabelledSample {
   readonly split?: Split
   readonly audit?: boolean
   readonly cluster?: number
+  /** Accepted when left out. Of another one the annotations are not remembered. */
+  readonly state?: 'open' | 'rejected'
   readonly annotations?: readonly Annotation[]
   /** A real picture, for a trainer that really reads it; left out: a few bytes that are none. */
   readonly picture?: { readonly jpeg: Uint8Array; readonly width: number; readonly height: number }
@@ -41,13 +43,14 @@ export async function putLabelled(hub: Hub, sample: LabelledSample): Promise<str
     })
     await trx('tasks').insert({
       sample_id: id,
-      state: 'accepted',
+      state: sample.state ?? 'accepted',
       version: 2,
       priority: 0.5,
       split,
       received_at: hub.now(),
-      decided_at: hub.now(),
+      decided_at: sample.state === 'open' ? null : hub.now(),
     })
+    if (sample.state) return
     await trx('annotation_history').insert({
       sample_id: id,
       at: hub.now(),

@@ -2,7 +2,7 @@
 import type { Label } from '../detector/targets.ts'
 import { type Found, PictureDetector } from '../inference/detector.ts'
 import { decodePicture } from './picture.ts'
-import type { LabelledSample } from './sample.ts'
+import { type LabelledSample, notExhaustive } from './sample.ts'
 
 /** Of the objects that are to be expected, this share is taken as sure; the rest is doubtful. */
 const sureShare = 0.6
@@ -66,7 +66,9 @@ export async function labelledByTeacher(
     const sure = thresholdsOf(scores, { expected })
     // As many again beyond what is expected may be objects that the teacher ranks low.
     const doubtful = thresholdsOf(scores, { expected, share: 2 - sureShare })
-    return paths.map((path, i) => ({ path, labels: pseudoLabels(found[i]!, sure, doubtful), pseudo: true }))
+    // A teacher that lacks a class says nothing of it: its pictures must not make background of the class's objects.
+    const lacking = [...classes.keys()].filter((label) => !labelOf.includes(label)).map(notExhaustive)
+    return paths.map((path, i) => ({ path, labels: [...pseudoLabels(found[i]!, sure, doubtful), ...lacking], pseudo: true }))
   } finally {
     await detector.stop()
   }

@@ -7,7 +7,7 @@ export interface LabelledSample {
   readonly path: string
   /** Boxes in pixels of the picture, labels as indices of the run's classes. */
   readonly labels: readonly Label[]
-  /** An earlier training has learnt from it: `replay` says how often it comes again. */
+  /** The base model's training has learnt from it: `replay` says how often it comes again. */
   readonly old?: boolean
   /** Labelled by a teacher, not by a person: `pseudo` says how often such pictures come. */
   readonly pseudo?: boolean

@@ -1,6 +1,5 @@
 /** The report of a hub's run as a page: the same as for a training without a hub, with the champion beside it. */
-import type { DatasetRecord, Run, RunReport } from '../../protocol/http/training.ts'
-import type { LabelledSample } from '../data/sample.ts'
+import type { Run, RunReport, TrainingSettings } from '../../protocol/http/training.ts'
 import type { TrainResult } from '../loop/train.ts'
 import type { CurvePoint } from '../loop/train-folder.ts'
 import { quoted } from '../report/command.ts'
@@ -9,11 +8,7 @@ import { machineFacts } from '../report/machine.ts'
 import { reportPage } from '../report/page.ts'
 import { showWorst } from '../report/pictures.ts'
 import type { Judged } from './report.ts'
-
-interface Split {
-  readonly records: readonly DatasetRecord[]
-  readonly samples: readonly LabelledSample[]
-}
+import type { SplitData } from './run-data.ts'
 
 export async function runPage({
   run,
@@ -28,8 +23,8 @@ export async function runPage({
   report: RunReport
   challenger: Judged & { readonly model: Uint8Array }
   result: TrainResult
-  training: Split
-  heldOut: Split
+  training: SplitData
+  heldOut: SplitData
   curves: readonly CurvePoint[]
 }): Promise<string> {
   const { classes, digest } = run.dataset
@@ -59,11 +54,18 @@ export async function runPage({
     quantization: report.quantization ?? null,
     data: countData({ digest, classes, training: training.samples, heldOut: heldOut.samples, notes: [] }),
     command: `curl -X POST "$HUB/api/runs" -H "authorization: Bearer $TOKEN" -H "content-type: application/json" -d ${quoted(JSON.stringify(wanted))}`,
-    settings: [
-      ['dataset version', String(run.dataset.id)],
-      ['trained on', report.device],
-      ...Object.entries(run.settings).map(([name, value]) => [name, String(value ?? 'chosen')] as const),
-    ],
+    settings: [['dataset version', String(run.dataset.id)], ['trained on', report.device], ...settingRows(run.settings)],
     machine: await machineFacts(),
   })
+}
+
+/** Null means what the trainer chose, except where it means that nothing of the kind was asked for. */
+function settingRows({ recipe, choose, unlabelled, teacher, ...settings }: TrainingSettings): [string, string][] {
+  return [
+    ...Object.entries(settings).map(([name, value]): [string, string] => [name, String(value ?? 'chosen')]),
+    ...Object.entries(recipe).map(([name, value]): [string, string] => [name, String(value ?? 'as many as there are')]),
+    ...(choose === null ? [] : [['share spent on choosing', String(choose)] as [string, string]]),
+    ...(unlabelled === 0 ? [] : [['pictures without labels, at most', String(unlabelled)] as [string, string]]),
+    ...(teacher === null ? [] : [['teacher', teacher] as [string, string]]),
+  ]
 }

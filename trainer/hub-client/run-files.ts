@@ -32,6 +32,17 @@ export class RunFiles {
     return file
   }
 
+  /** Files of pictures, in their order. */
+  async pictures(images: readonly string[], { signal, onFile }: { signal: AbortSignal; onFile: () => void }): Promise<string[]> {
+    const paths: string[] = []
+    await inParallel(images.length, async (i) => {
+      signal.throwIfAborted()
+      paths[i] = await this.fetch(images[i]!, `/api/blobs/${images[i]}`)
+      onFile()
+    })
+    return paths
+  }
+
   async model(sha256: string): Promise<Uint8Array> {
     return await readFile(await this.fetch(sha256, `/api/models/${sha256}/file`))
   }
@@ -47,21 +58,25 @@ export class RunFiles {
     { classes, signal, onFile }: { classes: readonly string[]; signal: AbortSignal; onFile: () => void },
   ): Promise<LabelledSample[]> {
     const samples: LabelledSample[] = new Array(records.length)
-    let next = 0
-    const work = async () => {
-      for (let i = next++; i < records.length; i = next++) {
-        signal.throwIfAborted()
-        const { image, annotations, notExhaustive: partial = [] } = records[i]!
-        const path = await this.fetch(image, `/api/blobs/${image}`)
-        const labels = annotations.flatMap(({ box, label }) =>
-          classes.includes(label) ? [{ box, label: classes.indexOf(label) }] : [],
-        )
-        const unknown = partial.map((name) => classes.indexOf(name)).filter((label) => label >= 0)
-        samples[i] = { path, labels: [...labels, ...unknown.map(notExhaustive)] }
-        onFile()
-      }
-    }
-    await Promise.all(Array.from({ length: parallel }, work))
+    await inParallel(records.length, async (i) => {
+      signal.throwIfAborted()
+      const { image, annotations, notExhaustive: partial = [] } = records[i]!
+      const path = await this.fetch(image, `/api/blobs/${image}`)
+      const labels = annotations.flatMap(({ box, label }) =>
+        classes.includes(label) ? [{ box, label: classes.indexOf(label) }] : [],
+      )
+      const unknown = partial.map((name) => classes.indexOf(name)).filter((label) => label >= 0)
+      samples[i] = { path, labels: [...labels, ...unknown.map(notExhaustive)] }
+      onFile()
+    })
     return samples
   }
+}
+
+async function inParallel(count: number, work: (index: number) => Promise<void>): Promise<void> {
+  let next = 0
+  const worker = async () => {
+    for (let i = next++; i < count; i = next++) await work(i)
+  }
+  await Promise.all(Array.from({ length: parallel }, worker))
 }

@@ -2,10 +2,9 @@
 import { existsSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Type } from 'typebox'
+import type { Type } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
 import {
-  DatasetRecord,
   HeartbeatAnswer,
   type LogLine,
   type MetricPoint,
@@ -20,12 +19,14 @@ import type { DeviceChoice } from '../engine/devices/choose-device.ts'
 import { precisionOf, score } from '../evaluation/compare.ts'
 import { measureModel } from '../evaluation/measure.ts'
 import { writeAside } from '../files/write-aside.ts'
-import { train } from '../loop/train.ts'
+import { trainBeyondLabels } from '../loop/beyond-labels.ts'
+import type { TrainOptions } from '../loop/train.ts'
 import { judgeQuantization } from '../quantization/judge.ts'
 import { quantize } from '../quantization/quantize.ts'
 import type { HubApi } from './hub-api.ts'
 import { compare, judge } from './report.ts'
 import { runPage } from './report-page.ts'
+import { fetchRunData } from './run-data.ts'
 import { RunFiles } from './run-files.ts'
 import { makeSelfTest } from './self-test.ts'
 
@@ -106,28 +107,19 @@ export class RunWorker {
     const { signal } = this.#stop
     const { settings, dataset } = run
     const files = new RunFiles({ api: this.#api, folder: join(this.#folder, 'files') })
-    const records = await this.#api.get(`/api/datasets/${dataset.id}/records`, Type.Array(DatasetRecord))
     const { classes } = dataset
-    let fetched = 0
-    const onFile = () => this.#at({ phase: 'fetching', step: ++fetched, steps: records.length })
-    const of = async (split: DatasetRecord['split']) => {
-      const chosen = records.filter((record) => record.split === split)
-      return { records: chosen, samples: await files.samples(chosen, { classes, signal, onFile }) }
-    }
-    const [training, heldOut] = [await of('train'), await of('held-out')]
+    const onFile = (step: number, steps: number) => this.#at({ phase: 'fetching', step, steps })
+    const { training, heldOut, unlabelled, notes } = await fetchRunData(this.#lease, { api: this.#api, files, signal, onFile })
     const base = baseManifest && baseTrainingFile ? await files.trainingFile(baseManifest.file.sha256, baseTrainingFile) : null
     this.#say(
       `${training.samples.length} pictures to train on, ${heldOut.samples.length} held out; ${base ? `from ${baseManifest!.name} v${baseManifest!.version}` : 'from scratch'}`,
     )
 
-    for (const name of classes) {
-      const count = training.records.filter(({ notExhaustive = [] }) => notExhaustive.includes(name)).length
-      if (count > 0) this.#say(`${count} pictures were labelled before there was ${name}: nothing is learnt of it from them`)
-    }
+    for (const note of notes) this.#say(note)
 
     const checkpoint = join(this.#folder, 'runs', `${run.id}.checkpoint`)
     let uploaded = Date.now()
-    const result = await train({
+    const wanted: TrainOptions = {
       base,
       classes,
       samples: training.samples,
@@ -137,6 +129,7 @@ export class RunWorker {
       rate: settings.learningRate,
       batch: settings.batch,
       seed: settings.seed,
+      recipe: settings.recipe,
       device: this.#device,
       signal,
       resume: await this.#lastCheckpoint(checkpoint),
@@ -159,7 +152,9 @@ export class RunWorker {
         const { pictures } = await measureModel(model, { samples, classes, signal })
         this.#point(step, { ...precisionOf(score(pictures, classes.length)) })
       },
-    })
+    }
+    const keptAt = join(this.#folder, 'runs', `${run.id}.chosen.json`)
+    const result = await trainBeyondLabels(wanted, { choose: settings.choose, unlabelled, keptAt })
 
     const int8 = settings.quantize === 'auto' ? await this.#quantize(result.model, { training, heldOut, classes }) : null
     const models = 1 + Number(int8 !== null) + Number(championManifest !== null)
@@ -218,6 +213,7 @@ export class RunWorker {
       Run,
     )
     await rm(checkpoint, { force: true })
+    await rm(keptAt, { force: true })
     this.#log(`run ${run.id} finished`)
   }
 

@@ -4,9 +4,9 @@ import { readFile } from 'node:fs/promises'
 import { Type } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
 import { parse, parseJson } from '../../protocol/parse.ts'
+import { Recipe, RecipeChanges } from '../../protocol/recipe.ts'
 import { writeAside } from '../files/write-aside.ts'
 import { chosen } from './choose.ts'
-import { Recipe } from './recipe.ts'
 import { trainWithUnlabelled, type Unlabelled } from './self-train.ts'
 import { type TrainOptions, type TrainResult, train } from './train.ts'
 
@@ -15,7 +15,7 @@ const Chosen = Type.Object({
   rate: Type.Number({ exclusiveMinimum: 0 }),
   steps: Type.Integer({ minimum: 1 }),
   minutes: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
-  recipe: Type.Partial(Recipe, { additionalProperties: false }),
+  recipe: RecipeChanges,
 })
 
 export interface Beyond {
@@ -40,7 +40,7 @@ async function settle(options: TrainOptions, { choose, keptAt }: { choose: numbe
 }
 
 /** A recipe from 'mixup=0.5,copyPaste=0.3'. @throws MuninnError INVALID_INPUT naming what is wrong */
-export function parseRecipe(text: string | undefined): Partial<Recipe> {
+export function parseRecipe(text: string | undefined): RecipeChanges {
   if (text === undefined) return {}
   const entries = text.split(',').map((each) => {
     const [name, value, ...more] = each.split('=').map((part) => part.trim())
@@ -48,11 +48,7 @@ export function parseRecipe(text: string | undefined): Partial<Recipe> {
       throw new MuninnError('INVALID_INPUT', `--recipe ${text}: 'name=number,name=number' is wanted, with the names ${names}`)
     return [name, Number(value)] as const
   })
-  return parse(
-    Type.Partial(Recipe, { additionalProperties: false }),
-    Object.fromEntries(entries),
-    `--recipe ${text} (names: ${names})`,
-  )
+  return parse(RecipeChanges, Object.fromEntries(entries), `--recipe ${text} (names: ${names})`)
 }
 
 const names = Object.keys(Recipe.properties).join(', ')

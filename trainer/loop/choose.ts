@@ -1,11 +1,11 @@
 /** Chooses learning rate and augmentation for the data at hand: short trainings on a part of the pictures, judged on the rest of them. */
 import { MuninnError } from '../../protocol/errors.ts'
+import type { Recipe } from '../../protocol/recipe.ts'
 import { objectsOf } from '../data/sample.ts'
 import { validationCut } from '../data/validation-cut.ts'
 import { precisionOf, score } from '../evaluation/compare.ts'
 import { measureModel } from '../evaluation/measure.ts'
 import { halve, rungsOf } from './halving.ts'
-import type { Recipe } from './recipe.ts'
 import { peakRate, plannedSteps, type TrainOptions, train } from './train.ts'
 
 export interface Choice {

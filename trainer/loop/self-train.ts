@@ -33,9 +33,12 @@ export async function trainWithUnlabelled(options: TrainOptions, { paths, teache
     ...part(steps - first),
     base: begun?.model ?? options.base,
     samples: [...samples, ...labelled],
+    // Steps are counted through: both parts are one training.
     onProgress:
       options.onProgress &&
       ((progress) => options.onProgress?.({ ...progress, step: progress.step + first, steps: progress.steps + first })),
+    onCheckpoint: options.onCheckpoint && (async (bytes, step) => await options.onCheckpoint?.(bytes, step + first)),
+    onCandidate: options.onCandidate && (async (model, step) => await options.onCandidate?.(model, step + first)),
   })
   return { ...result, steps: result.steps + (begun?.steps ?? 0), seconds: result.seconds + (begun?.seconds ?? 0) }
 }

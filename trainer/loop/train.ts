@@ -1,6 +1,7 @@
 /** The training loop: from a deployed file (or none) and labelled pictures to a deployed file. */
 import { createHash } from 'node:crypto'
 import { MuninnError } from '../../protocol/errors.ts'
+import { defaultRecipe, type Recipe } from '../../protocol/recipe.ts'
 import { Loader } from '../data/loader.ts'
 import { isPartial, type LabelledSample, objectsOf } from '../data/sample.ts'
 import { sharesOf } from '../data/sampling.ts'
@@ -26,7 +27,7 @@ import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoin
 import { layersOf, stageRates, trainedParameters } from './layers.ts'
 import { LossWatch } from './loss-watch.ts'
 import { measure, type Plan, planOn } from './plan.ts'
-import { augmentationAt, defaultRecipe, type Recipe } from './recipe.ts'
+import { augmentationAt } from './recipe.ts'
 import { averageDecayAt, epochsFor, rateAt } from './schedule.ts'
 
 export interface TrainingProgress {

@@ -7,6 +7,7 @@ import * as trainingFiles from './0004-training-files.ts'
 import * as reportPage from './0005-report-page.ts'
 import * as words from './0006-words.ts'
 import * as fleetPages from './0007-fleet-pages.ts'
+import * as unlabelled from './0008-unlabelled.ts'
 
 interface Migration {
   up(knex: Knex): Promise<void>
@@ -21,6 +22,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0005-report-page': reportPage,
   '0006-words': words,
   '0007-fleet-pages': fleetPages,
+  '0008-unlabelled': unlabelled,
 }
 
 export const migrationSource: Knex.MigrationSource<string> = {

@@ -76,6 +76,8 @@ export const chineseSentences: Readonly<Record<SentenceKey, string>> = {
   'error.class-twice': '类别“{{label}}”重复。',
   'error.band-upside-down': '存疑分数：起点高于终点（mining.lowConfidence）。',
   'error.nothing-labelled': '还没有标注好的图片；请先在“标注”页接受一些。',
+  'error.teacher-without-pictures': '教师模型用于标注队列中的图片：请指定学习多少张，或不选教师（设置，训练配方）。',
+  'error.no-teacher': '教师模型不在本中心；请在设置中另选一个。',
   'error.all-held-out': '数据集 {{id}} 没有可训练的图片：全部留出。',
   'error.run-open': '训练 {{id}} 尚未结束；请取消或等待结束。',
   'error.run-over': '训练 {{id}} 已经结束。',

@@ -412,4 +412,34 @@ export const chinese: Readonly<Record<string, string>> = {
   'Rows are the truth, columns what the challenger says; shades are shares of the row.':
     '行为真值，列为新模型的输出；颜色深浅表示占该行的比例。',
   background: '背景',
+  'Training recipe': '训练配方',
+  'Off at first: each of these helps on some streets and not on others. The gate tells whether it did.':
+    '默认关闭：各项在有的街道有用，在有的没用。是否有用由关卡判定。',
+  'Paste objects into other pictures': '把目标贴到其他图片',
+  'In this share of the pictures. May help with rare objects; costs no time to speak of.':
+    '用于这一比例的图片。可能有助于罕见目标；几乎不耗时间。',
+  'Blend two pictures': '混合两张图片',
+  'In this share of the mosaics. May help in a long training; costs no time to speak of.':
+    '用于这一比例的马赛克图。长时间训练时可能有用；几乎不耗时间。',
+  'Show rare classes more often': '多看罕见类别',
+  'Classes in fewer than this share of the pictures. Common classes are seen less often for it.':
+    '针对出现在少于这一比例图片中的类别。常见类别会相应少看一些。',
+  'Share of old pictures': '旧图片的比例',
+  'Those that the starting model has learnt. Empty: as many as there are. Less gives new labels more weight; at 0 what was learnt is soon forgotten.':
+    '指起始模型已学过的图片。留空：有多少用多少。调低则新标注分量更重；为 0 时学过的很快会忘掉。',
+  'Keep pictures back to make scores probabilities': '留出图片使分数等于概率',
+  'A score of 0.8 is then right in about 8 of 10. This share of the labelled pictures is not learnt from.':
+    '这样 0.8 分约有八成是对的。这一比例的已标注图片不用于学习。',
+  'Choose settings by trials first': '先试训以选择参数',
+  'Short trainings try learning rates and augmentation. They take this share of the minutes from the training itself (10 to 90).':
+    '用短训练试不同的学习率和增强。会从训练时间中占用这一比例（10 到 90）。',
+  'Learn from pictures without labels': '从未标注的图片学习',
+  'So many of the newest in the queue, 0 for none. Half-way the model labels them itself and learns from what it is sure of; helps where many pictures look like the few labelled ones.':
+    '取队列中最新的若干张，0 为不用。训练过半时模型自己标注它们，只学有把握的部分；当大量图片与少数已标注图片相似时有用。',
+  'Teacher for those': '这些图片的教师模型',
+  'A larger model that knows the classes labels them from the start; it must look at each once.':
+    '由认识这些类别的更大模型从一开始就标注；每张需看一遍。',
+  'the training itself': '训练自身',
+  'as many as there are': '有多少用多少',
+  'at most {{count}}': '最多 {{count}} 张',
 }

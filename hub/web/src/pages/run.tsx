@@ -29,6 +29,7 @@ import { inWords } from '../i18n.ts'
 import { BoxedImage } from '../parts/boxed-image.tsx'
 import { PageHead } from '../parts/page-head.tsx'
 import { QuantizationCard } from '../parts/quantization.tsx'
+import { RecipeUsed } from '../parts/recipe.tsx'
 import { RunAnalysis } from '../parts/run-analysis.tsx'
 import { RunProgress, runColors } from './training.tsx'
 
@@ -170,6 +171,7 @@ export default function RunPage() {
           </Card>
         </SimpleGrid>
         {report && <Report report={report} />}
+        <RecipeUsed settings={settings} />
         {report?.quantization && <QuantizationCard quantization={report.quantization} />}
         <Card withBorder>
           <Text fw={600} mb="xs">

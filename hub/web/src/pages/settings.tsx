@@ -33,6 +33,7 @@ import { useTranslation } from 'react-i18next'
 import { call, type Session, type Settings, type Token, type User, useApi } from '../api.ts'
 import { useFormat } from '../format.ts'
 import { PageHead } from '../parts/page-head.tsx'
+import { RecipeFields } from '../parts/recipe.tsx'
 import { tell } from '../parts/tell.ts'
 
 const palette = ['#e8590c', '#1971c2', '#2f9e44', '#f08c00', '#9c36b5', '#0c8599', '#e03131', '#6741d9', '#66a80f', '#c2255c']
@@ -182,6 +183,12 @@ function LoopSettings({ settings, disabled }: { settings: Settings; disabled: bo
               ]}
               {...form.getInputProps('training.quantize')}
             />
+          </Section>
+          <Section
+            title={t('Training recipe')}
+            about={t('Off at first: each of these helps on some streets and not on others. The gate tells whether it did.')}
+          >
+            <RecipeFields value={form.values.training} onChange={(training) => form.setFieldValue('training', training)} />
           </Section>
           <Section title={t('Gate')} about={t('What a challenger must show on held-out frames before it may go out.')}>
             <Group grow>

@@ -1,0 +1,54 @@
+/** What a training does with its pictures, as plain numbers: what a hub's settings, a run and `muninn train --recipe` name. The defaults are what `npm run bench:few-labels` chose. */
+import { type Static, Type } from 'typebox'
+import { Share } from './primitives.ts'
+
+export const Recipe = Type.Object(
+  {
+    /** Share of batches' pictures that are made of four (YOLOv4, Bochkovskiy et al. 2020). */
+    mosaic: Share,
+    /** Share of the mosaics that are blended with one more picture (mixup for detectors, Zhang et al. 2019). */
+    mixup: Share,
+    /** Share of pictures, mosaics or not, into which objects of another are pasted (Ghiasi et al. 2021). */
+    copyPaste: Share,
+    /** Share of the pictures that are shown as they will be evaluated. */
+    plain: Share,
+    /** How much pictures are scaled: 1 is 0.6 to 1.5 times, 0 not at all. */
+    scale: Type.Number({ minimum: 0, maximum: 2 }),
+    /** How much their light is changed: 1 as published for YOLOX, about; 0 not at all. */
+    colour: Type.Number({ minimum: 0, maximum: 2 }),
+    /** Last share of the steps without mosaic, mixup and pasting (YOLOX closes its augmentation so). */
+    closing: Share,
+    /** Classes in fewer than this share of pictures are shown more often (repeat factor sampling, Gupta et al. 2019); 0: never. */
+    repeatBelow: Share,
+    /**
+     * Share of each epoch that is old pictures: those that the base model's own training had with the same boxes. A data set version holds
+     * every accepted label, the old ones too, so nothing is forgotten for want of pictures; this only changes how often the old ones come
+     * beside the new. null: as many as there are.
+     */
+    replay: Type.Union([Share, Type.Null()]),
+    /** Share of each epoch that a teacher has labelled, where there are such pictures; null: as many as there are. */
+    pseudo: Type.Union([Share, Type.Null()]),
+    /** Share of the pictures that is kept back from training, to fit on it what a score is worth; 0: scores stay as they are. */
+    calibrate: Share,
+  },
+  { additionalProperties: false },
+)
+export type Recipe = Static<typeof Recipe>
+
+/** What is not as by default. */
+export const RecipeChanges = Type.Partial(Recipe, { additionalProperties: false, default: {} })
+export type RecipeChanges = Static<typeof RecipeChanges>
+
+export const defaultRecipe: Recipe = {
+  mosaic: 0.5,
+  mixup: 0,
+  copyPaste: 0,
+  plain: 0.15,
+  scale: 1,
+  colour: 1,
+  closing: 0.2,
+  repeatBelow: 0,
+  replay: null,
+  pseudo: 0.4,
+  calibrate: 0,
+}

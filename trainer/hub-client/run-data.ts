@@ -1,0 +1,74 @@
+/** What a run learns from and is measured on: the records of its data set version as samples, and the pictures without labels. */
+import { type Static, Type } from 'typebox'
+import { DatasetRecord, type RunLease } from '../../protocol/http/training.ts'
+import type { LabelledSample } from '../data/sample.ts'
+import type { Unlabelled } from '../loop/self-train.ts'
+import type { HubApi } from './hub-api.ts'
+import type { RunFiles } from './run-files.ts'
+
+type Record = Static<typeof DatasetRecord>
+
+export interface SplitData {
+  readonly records: readonly Record[]
+  readonly samples: readonly LabelledSample[]
+}
+
+export interface RunData {
+  readonly training: SplitData
+  readonly heldOut: SplitData
+  /** null: the run does not ask for any, or none waited in the queue. */
+  readonly unlabelled: Unlabelled | null
+  /** Words for people. */
+  readonly notes: readonly string[]
+}
+
+export async function fetchRunData(
+  { run, baseDataset, unlabelled }: Pick<RunLease, 'run' | 'baseDataset' | 'unlabelled'>,
+  {
+    api,
+    files,
+    signal,
+    onFile,
+  }: { api: HubApi; files: RunFiles; signal: AbortSignal; onFile: (done: number, of: number) => void },
+): Promise<RunData> {
+  const { classes } = run.dataset
+  const { recipe, teacher } = run.settings
+  const recordsOf = async (id: number) => await api.get(`/api/datasets/${id}/records`, Type.Array(DatasetRecord))
+  const records = await recordsOf(run.dataset.id)
+  let fetched = 0
+  const onOne = () => onFile(++fetched, records.length + unlabelled.length)
+  const of = async (split: Record['split']): Promise<SplitData> => {
+    const chosen = records.filter((record) => record.split === split)
+    return { records: chosen, samples: await files.samples(chosen, { classes, signal, onFile: onOne }) }
+  }
+  const [training, heldOut] = [await of('train'), await of('held-out')]
+  const notes: string[] = []
+  for (const name of classes) {
+    const count = training.records.filter(({ notExhaustive = [] }) => notExhaustive.includes(name)).length
+    if (count > 0) notes.push(`${count} pictures were labelled before there was ${name}: nothing is learnt of it from them`)
+  }
+  // Who is old matters only where old pictures get a share of their own.
+  const old = typeof recipe.replay === 'number' && baseDataset !== null ? knownTo(await recordsOf(baseDataset)) : () => false
+  const samples = training.samples.map((sample, i) => (old(training.records[i]!) ? { ...sample, old: true } : sample))
+  const count = samples.filter((sample) => sample.old).length
+  if (count > 0) notes.push(`${count} of ${samples.length} training pictures are old: the base model was trained on them`)
+  const paths = await files.pictures(unlabelled, { signal, onFile: onOne })
+  if (run.settings.unlabelled > 0)
+    notes.push(
+      paths.length > 0
+        ? `${paths.length} pictures of the queue, without labels`
+        : 'no picture without a label waits in the queue',
+    )
+  return {
+    training: { records: training.records, samples },
+    heldOut,
+    unlabelled: paths.length > 0 ? { paths, teacher: teacher === null ? null : await files.model(teacher) } : null,
+    notes,
+  }
+}
+
+/** Whether these records have a picture with the same boxes. */
+function knownTo(records: readonly Record[]): (record: Record) => boolean {
+  const before = new Map(records.map(({ image, annotations }) => [image, JSON.stringify(annotations)]))
+  return ({ image, annotations }) => before.get(image) === JSON.stringify(annotations)
+}
