@@ -54,7 +54,7 @@ interface ConvCase {
   group?: number
   dilation?: number
 }
-const conv = ({ n = 2, ci, co, k, size = 8, stride = 1, pad = 0, group = 1, dilation = 1 }: ConvCase): Case => ({
+export const conv = ({ n = 2, ci, co, k, size = 8, stride = 1, pad = 0, group = 1, dilation = 1 }: ConvCase): Case => ({
   op: 'Conv',
   what: `${n}x${ci}x${size} to ${co}, kernel ${k}, stride ${stride}, pad ${pad}, group ${group}, dilation ${dilation}`,
   shapes: [[n, ci, size, size], [co, ci / group, k, k], [co]],

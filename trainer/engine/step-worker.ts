@@ -41,7 +41,8 @@ const session = await ort.InferenceSession.create(model, {
   graphOptimizationLevel: 'disabled',
   intraOpNumThreads: threads,
   interOpNumThreads: 1,
-  extra: { session: { set_denormal_as_zero: '1' } },
+  // A DequantizeLinear that several nodes read would be run once for each of them (onnxruntime's EnsureUniqueDQForNodeUnit).
+  extra: { session: { set_denormal_as_zero: '1', disable_quant_qdq: '1' } },
 })
 // The runtime refuses tensors over shared memory: a copy of the parameters takes a fraction of a millisecond.
 const copies = Object.entries(shared)

@@ -156,6 +156,18 @@ function productTransposed(g: GraphBuilder, a: Value, b: Value, dialect: Dialect
   return g.op('FusedMatMul', [a, b], { domain: microsoft, attributes: { transB: 1 } })
 }
 
+/** Sum over the first axis as a product with ones, which onnxruntime's CPU provider has two to five times as soon as its ReduceSum. */
+function firstAxisSum(g: GraphBuilder, parts: Value): Value {
+  const [n, ...shape] = parts.shape as [number, ...number[]]
+  if (n === 1) return g.reshape(parts, shape)
+  const ones = g.once(`ones ${n}`, () => g.constant(new Float32Array(n).fill(1), [1, n]))
+  return g.reshape(g.matMul(ones, g.reshape(parts, [n, elementCount(shape)])), shape)
+}
+
+/** Sum over the pictures. */
+const pictureSum = (g: GraphBuilder, parts: Value, dialect: Dialect): Value =>
+  dialect === 'std' ? g.sum(parts, [0]) : firstAxisSum(g, parts)
+
 /** Gradient of the filter. */
 function filterGradient(g: GraphBuilder, x: Value, w: Value, dy: Value, geometry: Geometry, dialect: Dialect): Value {
   const { group, strides, pads } = geometry
@@ -166,11 +178,13 @@ function filterGradient(g: GraphBuilder, x: Value, w: Value, dy: Value, geometry
   if (group > 1) return groupedFilterGradient(g, x, w, dy, geometry, dialect)
   const rows = g.reshape(dy, [n, co, ho * wo])
   if (k === 1 && l === 1 && single && pads.every((each) => each === 0)) {
-    return g.reshape(g.sum(productTransposed(g, rows, g.reshape(x, [n, ci, height * width]), dialect), [0]), w.shape)
+    return g.reshape(pictureSum(g, productTransposed(g, rows, g.reshape(x, [n, ci, height * width]), dialect), dialect), w.shape)
   }
+  const b = blockOf(dialect)
+  if (b > 0 && co % b === 0) return kernelConvolutionByPieces(g, x, w, dy, geometry, b)
   const samePadded = k === l && k % 2 === 1 && pads.every((each) => each === (k - 1) / 2)
   if (single && samePadded && dialect !== 'std') return shiftedProducts(g, x, w, rows, dialect)
-  return kernelConvolution(g, x, w, dy, geometry, dialect)
+  return kernelConvolution(g, x, w, dy, geometry)
 }
 
 /**
@@ -188,7 +202,7 @@ function shiftedProducts(g: GraphBuilder, x: Value, w: Value, rows: Value, diale
   const wide = g.reshape(columns, [n, k * ci, height * width])
   const parts = Array.from({ length: k }, (_, i) => {
     const shifted = pad(g, rows, 2, (i - p) * width, (p - i) * width)
-    return g.sum(productTransposed(g, wide, shifted, dialect), [0])
+    return pictureSum(g, productTransposed(g, wide, shifted, dialect), dialect)
   })
   // [rows, columns, ci, co] -> [co, ci, rows, columns], by two transpositions of matrices: one over four axes takes three times as long.
   const outputFirst = g.transpose(g.concat(parts, 0), [1, 0])
@@ -215,20 +229,74 @@ function cropped(
 }
 
 /** dw[co, ci] as a convolution of x (channels as batch) with dy as its kernel, dilated by the stride. */
-function kernelConvolution(g: GraphBuilder, x: Value, w: Value, dy: Value, geometry: Geometry, dialect: Dialect): Value {
+function kernelConvolution(g: GraphBuilder, x: Value, w: Value, dy: Value, geometry: Geometry): Value {
   const { x: input, pads } = cropped(g, x, kernelPads(geometry, x, w, dy))
   const attributes = { strides: geometry.dilations, dilations: geometry.strides, pads, kernel_shape: dy.shape.slice(2) }
-  const [n, co, ho, wo] = dy.shape as [number, number, number, number]
-  const [ci, k, l] = [x.shape[1]!, w.shape[2]!, w.shape[3]!]
-  const turned = g.transpose(input, [1, 0, 2, 3])
-  const b = blockOf(dialect)
-  if (b > 0 && co % b === 0 && n <= b) {
-    // The blocked dy, with batch and channel block exchanged, already lies as the filter of a convolution over unblocked input.
-    const filter = g.reshape(g.transpose(g.reshape(blocked(g, dy), [n, co / b, ho * wo, b]), [1, 0, 2, 3]), [co, n, ho, wo])
-    const out = unblocked(g, g.opShaped('Conv', [turned, filter], [ci, co, k, l], { domain: nchwc, attributes }))
-    return g.transpose(out, [1, 0, 2, 3])
+  const [turned, filter] = [input, dy].map((each) => g.transpose(each, [1, 0, 2, 3]))
+  return g.transpose(g.op('Conv', [turned!, filter!], { attributes }), [1, 0, 2, 3])
+}
+
+/** Bytes of dy that stay in a core's own cache beside their part of x while they are read once for every input channel and filter row. */
+const pieceBytes = 400 * 1024
+
+/** Half-open ranges of pictures and of dy's rows. */
+interface Piece {
+  readonly pictures: readonly [number, number]
+  readonly rows: readonly [number, number]
+}
+
+/** All of dy at once where it is small, else picture by picture, and those in strips of rows when even one is too large. */
+function pieces([n, co, ho, wo]: readonly [number, number, number, number], b: number): Piece[] {
+  const rowBytes = 4 * co * wo
+  // From a whole block of pictures on, the kernel would take them for blocked channels.
+  if (n < b && n * ho * rowBytes <= pieceBytes) return [{ pictures: [0, n], rows: [0, ho] }]
+  const height = Math.ceil(ho / Math.ceil((ho * rowBytes) / pieceBytes))
+  return Array.from({ length: n }, (_, picture) =>
+    Array.from({ length: Math.ceil(ho / height) }, (__, i): Piece => {
+      const rows = [i * height, Math.min((i + 1) * height, ho)] as const
+      return { pictures: [picture, picture + 1], rows }
+    }),
+  ).flat()
+}
+
+/**
+ * The same in the blocked layout, piece by piece: a whole dy is larger than the cache, and reading it again and again takes longer than
+ * the sums. Each piece of x is cut out and padded in one pass; where a convolution pads by itself, it makes one output at a time.
+ */
+function kernelConvolutionByPieces(g: GraphBuilder, x: Value, w: Value, dy: Value, geometry: Geometry, b: number): Value {
+  const { strides, dilations } = geometry
+  const size = dy.shape as [number, number, number, number]
+  const [n, co, ho, wo] = size
+  const [, ci, height] = x.shape as [number, number, number, number]
+  const [k, l] = [w.shape[2]!, w.shape[3]!]
+  const [top, left, , right] = kernelPads(geometry, x, w, dy)
+  const channelsFirst = (value: Value) => {
+    const [pictures, channels, ...rest] = value.shape as [number, number, number, number]
+    return pictures === 1 ? g.reshape(value, [channels, 1, ...rest]) : g.transpose(value, [1, 0, 2, 3])
   }
-  return g.transpose(g.op('Conv', [turned, g.transpose(dy, [1, 0, 2, 3])], { attributes }), [1, 0, 2, 3])
+  const blocks = g.reshape(blocked(g, dy), [n, co / b, ho, wo * b])
+  const parts = pieces(size, b).map(({ pictures: [p, q], rows: [from, to] }) => {
+    const [first, last] = [from * strides[0] - top, (to - 1) * strides[0] + (k - 1) * dilations[0] - top]
+    const margins = [-p, 0, -first, left, q - n, 0, last + 1 - height, right]
+    const seen = margins.some((each) => each !== 0) ? g.op('Pad', [x, g.ints(margins)]) : x
+    const whole = q - p === n && to - from === ho
+    const filter = whole ? blocks : g.slice(blocks, [p, from], [q, to], [0, 2])
+    return g.opShaped(
+      'Conv',
+      // The blocked dy, with batch and channel block exchanged, lies as the filter of a convolution over unblocked input.
+      [channelsFirst(seen), g.reshape(channelsFirst(filter), [co, q - p, to - from, wo])],
+      [ci, co, k, l],
+      {
+        domain: nchwc,
+        attributes: { strides: dilations, dilations: strides, pads: [0, 0, 0, 0], kernel_shape: [to - from, wo], group: 1 },
+      },
+    )
+  })
+  const stacked = g.concat(
+    parts.map((each) => g.reshape(each, [1, ...each.shape])),
+    0,
+  )
+  return g.transpose(unblocked(g, firstAxisSum(g, stacked)), [1, 0, 2, 3])
 }
 
 /** Depthwise as one convolution with a group per picture and channel; other groupings one group at a time. */
@@ -257,7 +325,7 @@ function groupedFilterGradient(g: GraphBuilder, x: Value, w: Value, dy: Value, g
             }),
           )
         : g.op('Conv', [flat(input, [1, n * ci]), flat(dy, [n * ci, 1])], { attributes })
-    return g.reshape(g.sum(g.reshape(out, [n, elementCount(w.shape)]), [0]), w.shape)
+    return g.reshape(pictureSum(g, g.reshape(out, [n, elementCount(w.shape)]), dialect), w.shape)
   }
   const part = (value: Value, axis: number) => g.cut(value, Array(group).fill(value.shape[axis]! / group), axis)
   const [xs, ws, dys] = [part(x, 1), part(w, 0), part(dy, 1)]
