@@ -1,19 +1,18 @@
 /** The whole loop with everything real: frame, MQTT, queue, a browser that draws and accepts, training, gate, rollout, the device runs the new file. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { chromium } from 'playwright-core'
 import { DevicePage, Overview, Settings } from '../../protocol/http/fleet.ts'
 import { Demo, QueueCounts, SamplePage } from '../../protocol/http/labelling.ts'
 import { ModelVersion, Run } from '../../protocol/http/training.ts'
 import { describeDeployedModel } from '../../trainer/adapters/adopt-file.ts'
+import { noBrowser, startBrowser } from '../support/browser.ts'
 import { noMosquitto, startMosquitto } from '../support/mosquitto.ts'
 import { startDevice, startHub, startTrainer, waitFor } from '../support/system.ts'
 
-const chromiumPath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path))
 const base = fileURLToPath(new URL('../../../trainer/base/demo-street.onnx', import.meta.url))
 
 const brokers = [
@@ -21,7 +20,7 @@ const brokers = [
   { name: 'Mosquitto', external: true, skip: noMosquitto },
 ] as const
 
-describe('the loop, end to end', { skip: chromiumPath ? false : 'no Chromium is installed' }, () => {
+describe('the loop, end to end', { skip: noBrowser }, () => {
   for (const { name, external, skip } of brokers)
     it(
       `turns once over ${name}: a person labels in the page, a model is trained, proved, rolled out, and runs on the device`,
@@ -69,12 +68,7 @@ async function turn(t: TestContext, external: boolean): Promise<void> {
   await waitFor(api, '/api/devices', DevicePage, ({ devices: [first] }) => first?.status?.model === champion.sha256, 60)
   await waitFor(api, '/api/tasks/counts', QueueCounts, ({ open }) => open >= 2, 60)
 
-  const browser = await chromium.launch({
-    executablePath: chromiumPath!,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'],
-  })
-  t.after(() => browser.close())
-  const page = await browser.newPage({ viewport: { width: 1400, height: 860 } })
+  const page = await (await startBrowser(t)).newPage({ viewport: { width: 1400, height: 860 } })
   const faults: string[] = []
   page.on('pageerror', (error) => faults.push(error.message))
   await page.goto(hub.signInUrl)

@@ -1,6 +1,6 @@
-/** A browser in front of a test's hub, signed in by link. */
+/** Debian's Chromium for tests of the pages; where none is installed those tests say so and are skipped. */
 import { existsSync } from 'node:fs'
-import { chromium, type Page } from 'playwright-core'
+import { type Browser, chromium, type Page } from 'playwright-core'
 import type { TestHub } from './hub.ts'
 
 const path = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((each) => existsSync(each))
@@ -11,10 +11,17 @@ interface Closing {
   after(close: () => Promise<void>): void
 }
 
-export async function openPage(t: Closing, { hub }: TestHub, language: 'en' | 'zh' = 'en'): Promise<Page> {
+/** A browser that is closed when the test ends. */
+export async function startBrowser(t: Closing): Promise<Browser> {
   const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking']
   const browser = await chromium.launch({ executablePath: path!, args })
   t.after(() => browser.close())
+  return browser
+}
+
+/** A page of a test's hub, signed in by link. */
+export async function openPage(t: Closing, { hub }: TestHub, language: 'en' | 'zh' = 'en'): Promise<Page> {
+  const browser = await startBrowser(t)
   const page = await browser.newPage({
     viewport: { width: 1400, height: 900 },
     locale: language === 'zh' ? 'zh-CN' : 'en-GB',

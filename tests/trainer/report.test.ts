@@ -1,21 +1,20 @@
 /** The report as a page: whole in itself, harmless whatever things are called, and fit for every screen. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import { chromium } from 'playwright-core'
 import { lineChart, ticks } from '../../trainer/report/charts.ts'
 import { condensed } from '../../trainer/report/detection-sections.ts'
 import { markup } from '../../trainer/report/markup.ts'
 import { reportPage } from '../../trainer/report/page.ts'
+import { noBrowser, startBrowser } from '../support/browser.ts'
 import { reportContent } from '../support/report-content.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'muninn-report-'))
 after(() => rmSync(folder, { recursive: true }))
-const chromiumPath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path))
 
 describe('a report', () => {
   it('has every part, and leaves out what was not measured', async () => {
@@ -55,13 +54,12 @@ describe('a report', () => {
   })
 
   it('fits on every screen, in the dark, in 中文, with no request', {
-    skip: chromiumPath ? false : 'no Chromium is installed',
+    skip: noBrowser,
   }, async (t) => {
     const many = Array.from({ length: 30 }, (_, i) => `class with a rather long name ${i}`)
     const path = join(folder, 'report.html')
     await writeFile(path, reportPage(await reportContent(join(folder, 'c.jpg'), many)))
-    const browser = await chromium.launch({ executablePath: chromiumPath!, args: ['--no-sandbox', '--disable-gpu'] })
-    t.after(() => browser.close())
+    const browser = await startBrowser(t)
     const grounds: string[] = []
     for (const [width, colorScheme] of [
       [390, 'light'],

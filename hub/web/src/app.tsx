@@ -128,7 +128,7 @@ function Signed({ session }: { session: Session }) {
         <Suspense fallback={<Waiting />}>
           <Routes>
             <Route path="/" element={<Overview />} />
-            <Route path="/label" element={session.user.role === 'viewer' ? <LookOnly /> : <LabelPage />} />
+            <Route path="/label" element={session.user.role === 'viewer' ? <LookOnly /> : <LabelPage session={session} />} />
             <Route path="/data" element={<Data />} />
             <Route path="/training" element={<Training />} />
             <Route path="/training/:id" element={<RunPage />} />

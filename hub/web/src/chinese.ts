@@ -144,7 +144,6 @@ export const chinese: Readonly<Record<string, string>> = {
   'Next box': '下一个框',
   'No account yet? The hub prints a link at each start that signs an admin in, once.':
     '还没有账号？中心每次启动会打印一个一次性的管理员登录链接。',
-  'No classes yet: add them under Settings.': '还没有类别：请在“设置”中添加。',
   'No dataset version yet': '还没有数据集版本',
   'No device fits': '没有符合条件的设备',
   'No device yet': '还没有设备',
@@ -442,4 +441,10 @@ export const chinese: Readonly<Record<string, string>> = {
   'the training itself': '训练自身',
   'as many as there are': '有多少用多少',
   'at most {{count}}': '最多 {{count}} 张',
+  'Find a class by name, or add one': '按名称查找类别，或新建一个',
+  'Add the class “{{name}}”': '新建类别“{{name}}”',
+  'No classes yet: type the name of what you want to find.': '还没有类别：输入要找的东西的名称。',
+  'No classes yet: a manager adds them under Settings.': '还没有类别：由经理在“设置”里添加。',
+  'No classes yet: draw a box and name it.': '还没有类别：画一个框并为它命名。',
+  'No class is called so.': '没有叫这个名字的类别。',
 }

@@ -2,6 +2,7 @@
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { imageOf } from '../api.ts'
 import {
+  type Box,
   boxFrom,
   fitted,
   type Grip,
@@ -27,6 +28,8 @@ export interface CanvasProps {
   readonly label: string
   readonly hidden: boolean
   readonly brightness: number
+  /** A new box in image coordinates, big enough to be meant. */
+  readonly onDrawn: (box: Box) => void
 }
 
 type Gesture =
@@ -36,7 +39,7 @@ type Gesture =
       readonly id: number
       readonly grip: Grip
       readonly from: Point
-      readonly box: readonly [number, number, number, number]
+      readonly box: Box
     }
   | { readonly kind: 'pan'; readonly from: Point; readonly view: View }
 
@@ -54,14 +57,14 @@ const cursors: Readonly<Record<Grip, string>> = {
   se: 'nwse-resize',
 }
 
-export function LabelCanvas({ store, undo, sample, width, height, colorOf, label, hidden, brightness }: CanvasProps) {
+export function LabelCanvas({ store, undo, sample, width, height, colorOf, label, hidden, brightness, onDrawn }: CanvasProps) {
   const canvas = useRef<HTMLCanvasElement>(null)
   const room = useRef<HTMLDivElement>(null)
   const [size, setSize] = useState({ width: 0, height: 0 })
   const [view, setView] = useState<View | null>(null)
   const [image, setImage] = useState<HTMLImageElement | null>(null)
   const [pointer, setPointer] = useState<Point | null>(null)
-  const [draft, setDraft] = useState<readonly [number, number, number, number] | null>(null)
+  const [draft, setDraft] = useState<Box | null>(null)
   const [space, setSpace] = useState(false)
   const gesture = useRef<Gesture | null>(null)
   const state = useSyncExternalStore(store.subscribe, store.snapshot)
@@ -134,10 +137,12 @@ export function LabelCanvas({ store, undo, sample, width, height, colorOf, label
         const text = score === null ? name : `${name} ${score.toFixed(2)}`
         const wide = context.measureText(text).width + 8
         const top = y1 < 18 ? y1 : y1 - 17
+        // A box at the right edge has its name to the left, where it can be read.
+        const left = Math.max(0, Math.min(x1 - 1, size.width - wide))
         context.fillStyle = color
-        context.fillRect(x1 - 1, top, wide, 17)
+        context.fillRect(left, top, wide, 17)
         context.fillStyle = '#fff'
-        context.fillText(text, x1 + 3, top + 12.5)
+        context.fillText(text, left + 4, top + 12.5)
         if (selected) {
           context.fillStyle = '#fff'
           for (const hx of [x1, (x1 + x2) / 2, x2]) {
@@ -235,8 +240,7 @@ export function LabelCanvas({ store, undo, sample, width, height, colorOf, label
   const up = () => {
     const now = gesture.current
     gesture.current = null
-    // A box without a class is nothing the hub could take.
-    if (now?.kind === 'draw' && draft && isBigEnough(draft) && label !== '') store.add(draft, label)
+    if (now?.kind === 'draw' && draft && isBigEnough(draft)) onDrawn(draft)
     if (now?.kind === 'edit') undo.end()
     setDraft(null)
   }

@@ -54,6 +54,12 @@ export class LabelStore {
     this.set({ boxes: [...this.#state.boxes, { id, box, label, source: 'person', score: null }], selected: id })
   }
 
+  /** The same boxes once more, as this person's own: what stood still since the picture before need not be drawn again. */
+  addCopies(boxes: readonly LabelBox[]): void {
+    const copies = boxes.map((each) => ({ ...each, id: this.#next++, source: 'person' as const, score: null }))
+    this.set({ boxes: [...this.#state.boxes, ...copies], selected: null })
+  }
+
   /** A box that a person touched is theirs. */
   change(id: number, change: Partial<Pick<LabelBox, 'box' | 'label'>>): void {
     this.set({

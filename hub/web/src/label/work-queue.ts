@@ -16,6 +16,7 @@ export interface Answer {
 }
 
 const answersKey = 'muninn.answers'
+const placeKey = 'muninn.place'
 const draftKey = (task: number) => `muninn.draft.${task}`
 /** The picture at hand and the next ones, whose pictures are fetched in the meantime. */
 const ahead = 4
@@ -60,8 +61,11 @@ export class WorkQueue {
     return read<Answer[]>(answersKey) ?? []
   }
 
-  /** The tasks of this person, running leases first; those whose answer has not arrived yet are left out. */
-  async lease(sample?: string): Promise<Leased> {
+  /**
+   * The tasks of this person, without those whose answer has not arrived yet. What is on the screen stays first, after a reload,
+   * too, whatever the hub's order is; a sample that is asked for goes before it.
+   */
+  async lease(sample?: string): Promise<Task[]> {
     const leased = await call<Leased>('POST', '/api/tasks/lease', { count: ahead, ...(sample && { sample }) })
     const answered = new Set(this.unsent.map(({ task }) => task))
     const tasks = leased.tasks.filter(({ id }) => !answered.has(id))
@@ -70,7 +74,13 @@ export class WorkQueue {
       this.#prefetched.add(next.id)
       new Image().src = imageOf(next.id)
     }
-    return { ...leased, tasks }
+    const place = sample ? undefined : read<number>(placeKey)
+    return tasks.toSorted((a, b) => Number(b.id === place) - Number(a.id === place))
+  }
+
+  /** This task is on the screen now. */
+  keepPlace(task: number): void {
+    localStorage.setItem(placeKey, JSON.stringify(task))
   }
 
   submit(answer: Answer): void {

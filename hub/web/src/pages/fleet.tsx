@@ -4,6 +4,7 @@ import { BarChart } from '@mantine/charts'
 import {
   Alert,
   Badge,
+  Box,
   Button,
   Card,
   Code,
@@ -285,11 +286,14 @@ function DeviceDetail({
                   boxes={preview.detections.map(({ box, label, score }) => ({ box, label, score, color: colorOf(label) }))}
                 />
               ) : (
-                <Skeleton h={220} animate={device.online} />
+                // A camera that is lost has no picture to wait for.
+                camera.state === 'live' && device.online && <Skeleton h={220} />
               )}
               <Text size="xs" c="dimmed" mt={6}>
-                {camera.source} · {camera.width} × {camera.height}
+                {camera.source}
+                {camera.width > 0 && ` · ${camera.width} × ${camera.height}`}
                 {counts &&
+                  camera.state === 'live' &&
                   ` · ${format.number(counts.framesPerSecond, 1)} ${t('frames a second')} · ${format.number(counts.inferenceMilliseconds, 0)} ms`}
               </Text>
               {counts?.scoreHistogram.some((each) => each > 0) && (
@@ -354,13 +358,16 @@ function LivePicture({
     next.src = src
   }, [src])
   return (
-    <BoxedImage
-      src={shown?.src ?? src}
-      width={picture.width}
-      height={picture.height}
-      boxes={shown?.boxes ?? picture.boxes}
-      labels
-    />
+    // A camera on its side must not push the other cameras out of sight.
+    <Box mx="auto" maw={`calc(62vh * ${picture.width / picture.height})`}>
+      <BoxedImage
+        src={shown?.src ?? src}
+        width={picture.width}
+        height={picture.height}
+        boxes={shown?.boxes ?? picture.boxes}
+        labels
+      />
+    </Box>
   )
 }
 

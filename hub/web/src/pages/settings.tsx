@@ -13,6 +13,7 @@ import {
   Modal,
   NumberInput,
   PasswordInput,
+  ScrollArea,
   Select,
   SimpleGrid,
   Skeleton,
@@ -32,11 +33,10 @@ import type { ReactNode } from 'react'
 import { useTranslation } from 'react-i18next'
 import { call, type Session, type Settings, type Token, type User, useApi } from '../api.ts'
 import { useFormat } from '../format.ts'
+import { classColors, colorOfNewClass } from '../parts/class-colors.ts'
 import { PageHead } from '../parts/page-head.tsx'
 import { RecipeFields } from '../parts/recipe.tsx'
 import { tell } from '../parts/tell.ts'
-
-const palette = ['#e8590c', '#1971c2', '#2f9e44', '#f08c00', '#9c36b5', '#0c8599', '#e03131', '#6741d9', '#66a80f', '#c2255c']
 
 export default function SettingsPage({ session }: { session: Session }) {
   const { t } = useTranslation()
@@ -84,7 +84,7 @@ function LoopSettings({ settings, disabled }: { settings: Settings; disabled: bo
     },
   })
   const { classes, mining } = form.values
-  const addClass = () => form.insertListItem('classes', { name: '', color: palette[classes.length % palette.length]! })
+  const addClass = () => form.insertListItem('classes', { name: '', color: colorOfNewClass(classes.length) })
   return (
     <form
       onSubmit={form.onSubmit((values) =>
@@ -99,48 +99,53 @@ function LoopSettings({ settings, disabled }: { settings: Settings; disabled: bo
               'What the detector finds and people label. A new class starts with the next training; what was learnt before is kept, and pictures labelled before it count neither for nor against it.',
             )}
           >
-            {classes.map(({ since }, i) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: a class in the form is its place
-              <Stack key={i} gap={2}>
-                <Group gap="xs" wrap="nowrap">
-                  <Kbd style={{ visibility: i < 9 ? 'visible' : 'hidden' }}>{i + 1}</Kbd>
-                  <TextInput
-                    style={{ flex: 1 }}
-                    placeholder={t('name')}
-                    aria-label={t('name')}
-                    {...form.getInputProps(`classes.${i}.name`)}
-                  />
-                  <ColorInput
-                    w={136}
-                    format="hex"
-                    swatches={palette}
-                    aria-label={t('color')}
-                    {...form.getInputProps(`classes.${i}.color`)}
-                  />
-                  <ActionIcon
-                    variant="subtle"
-                    color="gray"
-                    aria-label={t('Remove')}
-                    onClick={() => form.removeListItem('classes', i)}
-                  >
-                    <IconTrash size={16} />
-                  </ActionIcon>
-                </Group>
-                {since !== undefined && since > 0 && (
-                  <Text size="xs" c="dimmed" ml={36}>
-                    {t('Added {{time}}: pictures labelled before say nothing of it.', { time: format.time(since) })}{' '}
-                    <Anchor
-                      component="button"
-                      type="button"
-                      size="xs"
-                      onClick={() => form.setFieldValue(`classes.${i}.since`, 0)}
-                    >
-                      {t('They were looked through for it, too')}
-                    </Anchor>
-                  </Text>
-                )}
+            {/* Eighty classes of a foreign detector must not push the rest of the settings out of sight. */}
+            <ScrollArea.Autosize mah={420} offsetScrollbars>
+              <Stack gap="sm">
+                {classes.map(({ since }, i) => (
+                  // biome-ignore lint/suspicious/noArrayIndexKey: a class in the form is its place
+                  <Stack key={i} gap={2}>
+                    <Group gap="xs" wrap="nowrap">
+                      <Kbd w={26} ta="center" style={{ visibility: i < 9 ? 'visible' : 'hidden' }}>{i + 1}</Kbd>
+                      <TextInput
+                        style={{ flex: 1 }}
+                        placeholder={t('name')}
+                        aria-label={t('name')}
+                        {...form.getInputProps(`classes.${i}.name`)}
+                      />
+                      <ColorInput
+                        w={136}
+                        format="hex"
+                        swatches={[...classColors]}
+                        aria-label={t('color')}
+                        {...form.getInputProps(`classes.${i}.color`)}
+                      />
+                      <ActionIcon
+                        variant="subtle"
+                        color="gray"
+                        aria-label={t('Remove')}
+                        onClick={() => form.removeListItem('classes', i)}
+                      >
+                        <IconTrash size={16} />
+                      </ActionIcon>
+                    </Group>
+                    {since !== undefined && since > 0 && (
+                      <Text size="xs" c="dimmed" ml={36}>
+                        {t('Added {{time}}: pictures labelled before say nothing of it.', { time: format.time(since) })}{' '}
+                        <Anchor
+                          component="button"
+                          type="button"
+                          size="xs"
+                          onClick={() => form.setFieldValue(`classes.${i}.since`, 0)}
+                        >
+                          {t('They were looked through for it, too')}
+                        </Anchor>
+                      </Text>
+                    )}
+                  </Stack>
+                ))}
               </Stack>
-            ))}
+            </ScrollArea.Autosize>
             <Button
               variant="light"
               size="xs"
