@@ -44,6 +44,8 @@ export class WorkQueue {
   #sending: Promise<void> | null = null
   #timer: ReturnType<typeof setInterval> | undefined
   readonly #prefetched = new Set<string>()
+  /** Answered here: a list that the hub made just before must not bring them back. A reopened task has another version. */
+  readonly #answered = new Set<string>()
 
   constructor({ onError }: { onError: (error: unknown) => void }) {
     this.#onError = onError
@@ -67,8 +69,9 @@ export class WorkQueue {
    */
   async lease(sample?: string): Promise<Task[]> {
     const leased = await call<Leased>('POST', '/api/tasks/lease', { count: ahead, ...(sample && { sample }) })
-    const answered = new Set(this.unsent.map(({ task }) => task))
-    const tasks = leased.tasks.filter(({ id }) => !answered.has(id))
+    // Those of before a reload are known by what still waits to be sent.
+    const unsent = new Set(this.unsent.map(({ task }) => task))
+    const tasks = leased.tasks.filter(({ id, version }) => !unsent.has(id) && !this.#answered.has(`${id}/${version}`))
     for (const { sample: next } of tasks) {
       if (this.#prefetched.has(next.id)) continue
       this.#prefetched.add(next.id)
@@ -86,6 +89,7 @@ export class WorkQueue {
   submit(answer: Answer): void {
     localStorage.setItem(answersKey, JSON.stringify([...this.unsent, answer]))
     localStorage.removeItem(draftKey(answer.task))
+    this.#answered.add(`${answer.task}/${answer.version}`)
     this.send().catch(() => {})
   }
 
@@ -108,6 +112,7 @@ export class WorkQueue {
         if (!refused) return
         this.#onError(error)
         // The picture comes back with its lease: what was drawn on it is still there to be put right.
+        this.#answered.delete(`${task}/${body.version}`)
         if (error.code === 'INVALID_INPUT' && body.verdict === 'accepted')
           this.keepDraft(task, { version: body.version, boxes: body.annotations.map((each) => ({ ...each, score: null })) })
       }
