@@ -1,16 +1,18 @@
-/** Changing the classes of every kind of head: the filters of the old ones stay the same to the last bit. */
+/** Changing the classes, the size and the number of pictures of every kind of head: what was known stays the same, and no picture sees another. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
 import { adopt } from '../../trainer/adapters/adopt-file.ts'
 import { adapters } from '../../trainer/adapters/table.ts'
 import { channelOrder, withClasses } from '../../trainer/detector/classes.ts'
-import { continued } from '../../trainer/detector/core.ts'
+import { continued, coreOf, withInput } from '../../trainer/detector/core.ts'
+import { deployed } from '../../trainer/detector/deploy.ts'
 import { headOf } from '../../trainer/detector/heads/table.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import type { Specification } from '../../trainer/detector/specification.ts'
 import type { Graph } from '../../trainer/onnx/graph.ts'
+import { readOnnx } from '../../trainer/onnx/read.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
 import {
   fastestdetNet,
@@ -118,4 +120,42 @@ describe('other classes', () => {
     const { core, specification } = await heads.YOLOX!()
     assert.throws(() => withClasses(core, { ...specification, classifiers: [] }, ['a']), { code: 'BAD_MODEL' })
   })
+})
+
+/** Raw rows of a batch of pictures, one after the other. */
+async function rowsOf(
+  core: Graph,
+  { rows }: Specification,
+  pictures: readonly Uint8Array[],
+  side: number,
+): Promise<Float32Array> {
+  const g = continued(core)
+  assert.equal(g.value(rows).shape[0], pictures.length, 'the rows are those of each picture')
+  g.output(g.value(rows), 'raw')
+  const session = await ort.InferenceSession.create(writeOnnx(g.graph), { graphOptimizationLevel: 'disabled' })
+  const image = new ort.Tensor('uint8', Buffer.concat(pictures), [pictures.length, side, side, 3])
+  const { raw } = await session.run({ image })
+  await session.release()
+  return raw!.data as Float32Array
+}
+
+describe('a core for other pictures', () => {
+  const side = 96
+  const draw = () => Uint8Array.from({ length: side * side * 3 }, () => random.integer(256))
+  const pictures = [draw(), draw(), draw()]
+
+  for (const [name, make] of Object.entries(heads))
+    it(`of ${name} keeps the pictures of a batch apart, though the size changed before, and once more in a file`, async () => {
+      const { core, specification } = await make()
+      const sized = withInput(core, { batch: 1, width: side, height: side })
+      const alone = await Promise.all(pictures.map((each) => rowsOf(sized, specification, [each], side)))
+      const file = readOnnx(writeOnnx(deployed(sized, specification, { width: side, height: side })))
+      for (const from of [sized, coreOf(file, specification)]) {
+        const together = await rowsOf(withInput(from, { batch: 3, width: side, height: side }), specification, pictures, side)
+        assert.equal(together.length, 3 * alone[0]!.length)
+        for (const [i, one] of alone.entries())
+          for (const [j, value] of one.entries())
+            assert.ok(Math.abs(together[i * one.length + j]! - value) <= 1e-3 * Math.max(1, Math.abs(value)), `${i}, ${j}`)
+      }
+    })
 })

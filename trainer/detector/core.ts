@@ -36,8 +36,10 @@ export function withInput(core: Graph, { batch, width, height }: { batch: number
           batches: [Number(from), batch],
           maps,
         })
-        const name = `${node.outputs[0]}/shape`
-        if (!after.has(name)) after.initializer(name, intTensor([shape.length], shape))
+        // The core may have come through here before, or be a file that did: then the name is there, with the shape of that size.
+        const own = `${node.outputs[0]}/shape`
+        const name = node.inputs[1] === own || !after.has(own) ? own : `${own}/${batch}x${height}x${width}`
+        after.initializer(name, intTensor([shape.length], shape))
         moved = { ...node, inputs: [node.inputs[0]!, name] }
       }
       for (const [i, { shape }] of after.append(moved).entries()) {

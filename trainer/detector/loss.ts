@@ -1,4 +1,5 @@
 /** The training graph of a core: the losses of its head over the cells that assignment named. */
+import { MuninnError } from '../../protocol/errors.ts'
 import type { Value } from '../graph/builder.ts'
 import type { Graph } from '../onnx/graph.ts'
 import { continued, withInput } from './core.ts'
@@ -34,6 +35,11 @@ export function trainingGraph(
   const head = headOf(specification)
   const g = continued(withInput(core, { batch, width, height }))
   const raw = g.value(specification.rows)
+  if (raw.shape[0] !== batch)
+    throw new MuninnError(
+      'BAD_MODEL',
+      `the rows of the model hold ${raw.shape[0]} pictures where ${batch} go in: a Reshape in it does not follow the batch, and pictures would be mixed up`,
+    )
   const count = raw.shape[0]! * raw.shape[1]!
   const rows = g.reshape(raw, [count, rowWidth(specification)])
   const index = g.input('index', 'int64', [positives, 1])

@@ -106,7 +106,9 @@ function LoopSettings({ settings, disabled }: { settings: Settings; disabled: bo
                   // biome-ignore lint/suspicious/noArrayIndexKey: a class in the form is its place
                   <Stack key={i} gap={2}>
                     <Group gap="xs" wrap="nowrap">
-                      <Kbd w={26} ta="center" style={{ visibility: i < 9 ? 'visible' : 'hidden' }}>{i + 1}</Kbd>
+                      <Kbd w={26} ta="center" style={{ visibility: i < 9 ? 'visible' : 'hidden' }}>
+                        {i + 1}
+                      </Kbd>
                       <TextInput
                         style={{ flex: 1 }}
                         placeholder={t('name')}
