@@ -11,6 +11,10 @@ export interface DatasetRow {
   readonly held_out: number
   readonly annotations: number
   readonly per_class: string
+  /** JSON */
+  readonly left_out: string
+  /** When a snapshot last gave this version: the same content may be taken again. */
+  readonly taken_at: number
 }
 
 export class DatasetRepository {
@@ -33,14 +37,16 @@ export class DatasetRepository {
     return await (trx ?? this.#knex)('datasets').where({ digest }).first()
   }
 
-  async latest(trx?: Knex.Transaction): Promise<DatasetRow | undefined> {
-    return await (trx ?? this.#knex)('datasets').orderBy('id', 'desc').first()
+  /** When the last snapshot was taken; 0 before the first one. */
+  async lastTaken(): Promise<number> {
+    const row: { last?: number | null } | undefined = await this.#knex('datasets').max({ last: 'taken_at' }).first()
+    return row?.last ?? 0
   }
 
-  /** Keeps the row that is there when two snapshots of the same content meet. */
+  /** The row that is there when two snapshots have the same content; what was left out beside it may have changed. */
   async insert(row: Omit<DatasetRow, 'id'>, trx?: Knex.Transaction): Promise<DatasetRow> {
     const db = trx ?? this.#knex
-    await db('datasets').insert(row).onConflict('digest').ignore()
+    await db('datasets').insert(row).onConflict('digest').merge(['left_out', 'taken_at'])
     return await db('datasets').where({ digest: row.digest }).first()
   }
 }

@@ -1,17 +1,21 @@
 /** Dataset versions: snapshots of what people accepted, immutable and content-addressed. */
+import { setImmediate } from 'node:timers/promises'
 import { Type } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
-import { DatasetRecord, type DatasetVersion } from '../../protocol/http/training.ts'
+import { DatasetRecord, DatasetVersion } from '../../protocol/http/training.ts'
 import { parse, parseJson } from '../../protocol/parse.ts'
 import { say } from '../../protocol/sentences.ts'
 import type { Blobs } from '../blobs/blobs.ts'
 import type { Events } from '../events/events.ts'
+import { NearDuplicateIndex } from '../samples/near-duplicate-index.ts'
 import { addedAfter } from '../settings/class-times.ts'
 import type { SettingsRepository } from '../settings/settings-repository.ts'
 import type { DatasetRepository, DatasetRow } from './dataset-repository.ts'
 import { datasetText } from './dataset-text.ts'
 import type { LabelledRepository } from './labelled-repository.ts'
 import { assertNoLeak, countDataset, withoutLeaks } from './partition.ts'
+
+const lookupsAtATime = 64
 
 export class Datasets {
   readonly #datasets: DatasetRepository
@@ -59,7 +63,10 @@ export class Datasets {
         ...(notExhaustive.length > 0 && { notExhaustive }),
       }
     })
-    const { records } = withoutLeaks(cleaned, await this.#labelled.heldOutClusters())
+    const { records, leftOut } = withoutLeaks(cleaned, {
+      clusters: await this.#labelled.heldOutClusters(),
+      lookalikes: await this.#lookalikes(),
+    })
     if (records.length === 0) throw new MuninnError('NOT_READY', say('error.nothing-labelled'))
     assertNoLeak(records)
 
@@ -74,6 +81,8 @@ export class Datasets {
       held_out: heldOut,
       annotations,
       per_class: JSON.stringify(perClass),
+      left_out: JSON.stringify(leftOut),
+      taken_at: at,
     })
     this.#events.emit({ kind: 'dataset', id: row.id })
     return viewDataset(row)
@@ -81,7 +90,31 @@ export class Datasets {
 
   /** Pictures without labels that a run may learn from, the newest ones. */
   async unlabelled(most: number): Promise<string[]> {
-    return most > 0 ? await this.#labelled.unlabelled(most) : []
+    if (most === 0) return []
+    const held = await this.#heldOut()
+    // Some of them may look like a held-out one.
+    const candidates = await this.#labelled.unlabelled(2 * most)
+    return candidates.flatMap(({ id, thumbnail }) => (held.find(thumbnail) === undefined ? [id] : [])).slice(0, most)
+  }
+
+  /** Accepted samples to learn from that look like any held-out one, of whatever camera or day. */
+  async #lookalikes(): Promise<Set<string>> {
+    const held = await this.#heldOut()
+    const found = new Set<string>()
+    for await (const page of this.#labelled.thumbnails('train', { accepted: true }))
+      for (const [i, { id, thumbnail }] of page.entries()) {
+        // A fleet's pictures take seconds; others are answered in between.
+        if (i % lookupsAtATime === 0) await setImmediate()
+        if (held.find(thumbnail) !== undefined) found.add(id)
+      }
+    return found
+  }
+
+  async #heldOut(): Promise<NearDuplicateIndex> {
+    const held = new NearDuplicateIndex()
+    for await (const page of this.#labelled.thumbnails('held-out', { accepted: false }))
+      for (const { id, thumbnail } of page) held.add(id, thumbnail)
+    return held
   }
 
   /** Newest first. */
@@ -125,5 +158,6 @@ export function viewDataset(row: DatasetRow): DatasetVersion {
     heldOut: row.held_out,
     annotations: row.annotations,
     perClass: parseJson(Counts, row.per_class, 'stored counts'),
+    leftOut: parseJson(DatasetVersion.properties.leftOut, row.left_out, 'stored counts'),
   }
 }

@@ -88,22 +88,37 @@ export class LabelledRepository {
    * The newest samples that wait for a label and may be trained on: no audit samples, nothing held out, and no near-duplicate of what is.
    * @returns their ids
    */
-  async unlabelled(most: number): Promise<string[]> {
-    const rows: { id: string }[] = await this.#knex('samples')
+  async unlabelled(most: number): Promise<{ id: string; thumbnail: Uint8Array }[]> {
+    const rows: { id: string; thumbnail: Uint8Array | null }[] = await this.#knex('samples')
       .join('tasks', 'tasks.sample_id', 'samples.id')
       .whereIn('tasks.state', ['open', 'leased'])
       .andWhere({ 'samples.split': 'train', 'samples.audit': false })
       .whereNotIn('samples.cluster', this.#knex('samples').where({ split: 'held-out' }).select('cluster'))
       .orderBy([{ column: 'samples.received_at', order: 'desc' }, { column: 'samples.id' }])
       .limit(most)
-      .select('samples.id')
-    return rows.map(({ id }) => id)
+      .select('samples.id', 'thumbnail')
+    return rows.map(({ id, thumbnail }) => ({ id, thumbnail: thumbnail ?? new Uint8Array() }))
   }
 
   /** Near-duplicate clusters that have a held-out sample, labelled or not. */
   async heldOutClusters(): Promise<Set<number>> {
     const rows: { cluster: number }[] = await this.#knex('samples').where({ split: 'held-out' }).distinct('cluster')
     return new Set(rows.map(({ cluster }) => cluster))
+  }
+
+  /** Thumbnails of a split, page by page: of the accepted ones, or of all. */
+  async *thumbnails(split: Split, { accepted }: { accepted: boolean }): AsyncGenerator<{ id: string; thumbnail: Uint8Array }[]> {
+    for (let after = ''; ; ) {
+      const page = this.#knex('samples').where('samples.split', split).andWhere('samples.id', '>', after)
+      if (accepted) page.join('tasks', 'tasks.sample_id', 'samples.id').andWhere('tasks.state', 'accepted')
+      const rows: { id: string; thumbnail: Uint8Array | null }[] = await page
+        .orderBy('samples.id')
+        .limit(pageSize)
+        .select('samples.id', 'thumbnail')
+      yield rows.flatMap(({ id, thumbnail }) => (thumbnail ? [{ id, thumbnail }] : []))
+      if (rows.length < pageSize) return
+      after = rows.at(-1)!.id
+    }
   }
 
   /** Accepted labels of the training split since a moment. */

@@ -1,17 +1,36 @@
 /** Which labelled samples make a dataset version. Holds that audit samples and near-duplicates of held-out ones are never trained on. Pure. */
 
 import { MuninnError } from '../../protocol/errors.ts'
-import type { DatasetRecord } from '../../protocol/http/training.ts'
+import type { DatasetRecord, DatasetVersion } from '../../protocol/http/training.ts'
 
-/** Takes out of `train` whatever shares a near-duplicate cluster with a held-out sample: labelled (`records`) or not (`heldOutClusters`). */
+/** How many pictures to learn from a version leaves out, by why. */
+export type LeftOut = DatasetVersion['leftOut']
+
+export interface HeldOut {
+  /** Near-duplicate clusters that have a held-out sample, labelled or not. */
+  readonly clusters: ReadonlySet<number>
+  /** Samples to learn from that look like a held-out one of another cluster. */
+  readonly lookalikes: ReadonlySet<string>
+}
+
+/**
+ * Takes out of `train` what looks like a held-out sample: whatever is of its cluster, and lookalikes of other clusters (a sample that
+ * looks like two clusters is of one of them only). What is held out stays: versions are judged by the same pictures.
+ */
 export function withoutLeaks(
   records: readonly DatasetRecord[],
-  heldOutClusters: ReadonlySet<number>,
-): { records: DatasetRecord[]; left: DatasetRecord[] } {
-  const held = new Set(heldOutClusters)
+  { clusters, lookalikes }: HeldOut,
+): { records: DatasetRecord[]; leftOut: LeftOut } {
+  const held = new Set(clusters)
   for (const { split, cluster } of records) if (split === 'held-out') held.add(cluster)
-  const leaks = ({ split, cluster, audit }: DatasetRecord) => split === 'train' && (audit || held.has(cluster))
-  return { records: records.filter((record) => !leaks(record)), left: records.filter(leaks) }
+  const leftOut = { audit: 0, cluster: 0, lookalike: 0 }
+  const kept = records.filter(({ image, split, cluster, audit }) => {
+    if (split === 'held-out') return true
+    const why = audit ? 'audit' : held.has(cluster) ? 'cluster' : lookalikes.has(image) ? 'lookalike' : null
+    if (why) leftOut[why]++
+    return why === null
+  })
+  return { records: kept, leftOut }
 }
 
 /**

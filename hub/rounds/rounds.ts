@@ -192,8 +192,7 @@ export class Rounds {
   }
 
   async #labels(): Promise<number> {
-    const last = await this.#parts.datasets.latest()
-    return await this.#parts.labelled.acceptedSince(last?.created_at ?? 0)
+    return await this.#parts.labelled.acceptedSince(await this.#parts.datasets.lastTaken())
   }
 
   /** Newest first. */

@@ -60,6 +60,11 @@ export function place(
 /** UTC day of a moment, "2026-01-31". */
 export const dayOf = (at: number) => new Date(at).toISOString().slice(0, 10)
 
+/** Whether two thumbnails show the same moment. */
+export function areNearDuplicates(a: Uint8Array, b: Uint8Array): boolean {
+  return meanSquaredDifference(a, b, sameMoment) < sameMoment
+}
+
 function meanSquaredDifference(a: Uint8Array, b: Uint8Array, enough: number): number {
   if (a.length !== b.length || a.length === 0) return Number.POSITIVE_INFINITY
   const limit = enough * a.length

@@ -22,6 +22,11 @@ export const DatasetVersion = Type.Object(
     heldOut: Type.Integer(),
     annotations: Type.Integer(),
     perClass: Type.Record(Type.String(), Type.Integer()),
+    /**
+     * Labelled pictures to learn from that are not in it, by why: chosen at random for evaluation; in the near-duplicate cluster of a
+     * held-out picture; a near-duplicate of a held-out picture of another cluster.
+     */
+    leftOut: Type.Object({ audit: Type.Integer(), cluster: Type.Integer(), lookalike: Type.Integer() }, strict),
   },
   strict,
 )

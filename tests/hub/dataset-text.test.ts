@@ -22,6 +22,7 @@ const record = (id: string, change: Partial<DatasetRecord> = {}): DatasetRecord 
   ...change,
 })
 const classes = ['car', 'bus']
+const nothingHeld = { clusters: new Set<number>(), lookalikes: new Set<string>() }
 
 describe('dataset digest', () => {
   it('does not depend on the order of records, annotations or keys', () => {
@@ -57,8 +58,9 @@ describe('dataset digest', () => {
 
 describe('dataset partition', () => {
   it('never trains on an audit sample', () => {
-    const { records, left } = withoutLeaks([record('a', { audit: true }), record('b', { cluster: 2 })], new Set())
-    assert.deepEqual([records.length, left.length], [1, 1])
+    const { records, leftOut } = withoutLeaks([record('a', { audit: true }), record('b', { cluster: 2 })], nothingHeld)
+    assert.equal(records.length, 1)
+    assert.deepEqual(leftOut, { audit: 1, cluster: 0, lookalike: 0 })
   })
 
   it('never trains on a near-duplicate of a held-out sample, labelled or not', () => {
@@ -67,8 +69,10 @@ describe('dataset partition', () => {
       record('b', { cluster: 1, split: 'held-out' }),
       record('c', { cluster: 2 }),
       record('d', { cluster: 3 }),
+      record('e', { cluster: 4 }),
     ]
-    const { records } = withoutLeaks(all, new Set([2]))
+    const { records, leftOut } = withoutLeaks(all, { clusters: new Set([2]), lookalikes: new Set([all[4]!.image]) })
+    assert.deepEqual(leftOut, { audit: 0, cluster: 2, lookalike: 1 })
     assert.deepEqual(new Set(records.map(({ image }) => image)), new Set([all[1]!.image, all[3]!.image]))
     assertNoLeak(records)
   })

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { PartAssembler } from '../../hub/ingest/part-assembler.ts'
+import { NearDuplicateIndex } from '../../hub/samples/near-duplicate-index.ts'
+import { thumbnailSide } from '../../hub/samples/near-duplicates.ts'
 import { DevicePage, Enrolment } from '../../protocol/http/fleet.ts'
 import { SamplePage } from '../../protocol/http/labelling.ts'
 import { startTestHub, type TestHub } from '../support/hub.ts'
@@ -178,6 +180,33 @@ describe('at scale', () => {
       }
       t.diagnostic(`10 000 devices, ${what}: ${times.sort((a, b) => a - b)[2]!.toFixed(1)} ms`)
     }
+  })
+
+  it('near-duplicates are found among 100 000 samples without comparing each with each', (t) => {
+    const index = new NearDuplicateIndex()
+    const wanted: Uint8Array[] = []
+    let state = 1
+    const random = () => {
+      state = (Math.imul(state, 1664525) + 1013904223) | 0
+      return (state >>> 8) / 2 ** 24
+    }
+    // 20 cameras, each with its background, under light that changes; every fifth picture is held out.
+    for (let camera = 0; camera < 20; camera++) {
+      const background = Uint8Array.from({ length: thumbnailSide ** 2 }, () => 60 + random() * 100)
+      for (let i = 0; i < 5000; i++) {
+        const light = 25 * Math.sin(i / 300)
+        // Something passes in every second one.
+        const passes = i % 2 === 0 ? -1 : Math.floor(random() * thumbnailSide ** 2)
+        const thumbnail = background.map((cell, at) => cell + light + random() * 6.5 + (at === passes ? 30 + random() * 30 : 0))
+        if (i % 5 === 0) index.add(`${camera} ${i}`, thumbnail)
+        else wanted.push(thumbnail)
+      }
+    }
+    const began = process.cpuUsage()
+    const found = wanted.filter((thumbnail) => index.find(thumbnail) !== undefined).length
+    const { user } = process.cpuUsage(began)
+    assert.ok(found > 1000 && found < wanted.length, `${found} of ${wanted.length}`)
+    t.diagnostic(`20 000 held out, ${wanted.length} to learn from, ${found} alike: ${(user / 1e6).toFixed(1)} s of one core`)
   })
 
   it('half-sent samples of many devices stay within a fixed amount of memory, the silent ones giving way', () => {

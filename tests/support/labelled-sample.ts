@@ -10,6 +10,7 @@ export interface LabelledSample {
   readonly cluster?: number
   /** Accepted when left out. Of another one the annotations are not remembered. */
   readonly state?: 'open' | 'rejected'
+  readonly thumbnail?: Uint8Array
   readonly annotations?: readonly Annotation[]
   /** A real picture, for a trainer that really reads it; left out: a few bytes that are none. */
   readonly picture?: { readonly jpeg: Uint8Array; readonly width: number; readonly height: number }
@@ -40,6 +41,7 @@ export async function putLabelled(hub: Hub, sample: LabelledSample): Promise<str
       audit: sample.audit ?? false,
       split,
       cluster: sample.cluster ?? clusters++,
+      thumbnail: sample.thumbnail ? Buffer.from(sample.thumbnail) : null,
     })
     await trx('tasks').insert({
       sample_id: id,

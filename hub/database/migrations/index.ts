@@ -8,6 +8,7 @@ import * as reportPage from './0005-report-page.ts'
 import * as words from './0006-words.ts'
 import * as fleetPages from './0007-fleet-pages.ts'
 import * as unlabelled from './0008-unlabelled.ts'
+import * as leftOut from './0009-left-out.ts'
 
 interface Migration {
   up(knex: Knex): Promise<void>
@@ -23,6 +24,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0006-words': words,
   '0007-fleet-pages': fleetPages,
   '0008-unlabelled': unlabelled,
+  '0009-left-out': leftOut,
 }
 
 export const migrationSource: Knex.MigrationSource<string> = {

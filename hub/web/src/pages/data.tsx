@@ -285,6 +285,7 @@ function Datasets() {
                 <Table.Th>{t('Made')}</Table.Th>
                 <Table.Th>{t('train')}</Table.Th>
                 <Table.Th>{t('held-out')}</Table.Th>
+                <Table.Th title={t('Labelled, but not learnt from: a held-out picture looks like it.')}>{t('left out')}</Table.Th>
                 <Table.Th>{t('Boxes')}</Table.Th>
                 <Table.Th>{t('Classes')}</Table.Th>
               </Table.Tr>
@@ -301,6 +302,7 @@ function Datasets() {
                     </Table.Td>
                     <Table.Td>{each.train}</Table.Td>
                     <Table.Td>{each.heldOut}</Table.Td>
+                    <Table.Td>{each.leftOut.audit + each.leftOut.cluster + each.leftOut.lookalike}</Table.Td>
                     <Table.Td>{each.annotations}</Table.Td>
                     <Table.Td>
                       <Group gap={4}>
