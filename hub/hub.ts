@@ -7,7 +7,7 @@ import { MuninnError } from '../protocol/errors.ts'
 import { type App, buildApp } from './app.ts'
 import { Access } from './auth/access.ts'
 import { Accounts } from './auth/accounts.ts'
-import { checkPassword } from './auth/passwords.ts'
+import { DeviceSecrets } from './auth/device-secrets.ts'
 import { TokenRepository } from './auth/token-repository.ts'
 import { UserRepository } from './auth/user-repository.ts'
 import type { Blobs } from './blobs/blobs.ts'
@@ -116,6 +116,7 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
   const demo = new DemoRepository({ knex })
   const metrics = new Metrics({ overview, devices, runs: runRows, rollouts: rolloutRows, now })
 
+  const secrets = new DeviceSecrets({ devices })
   const accounts = new Accounts({ users: new UserRepository({ knex }), now })
   const access = new Access({
     bootstrapToken,
@@ -156,10 +157,7 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
     : new EmbeddedBroker({
         host: config.host,
         port: config.mqttPort,
-        authenticate: async (device, password) => {
-          const hash = await devices.passwordHash(device)
-          return hash !== undefined && (await checkPassword(password, hash))
-        },
+        authenticate: (device, password) => secrets.check(device, password),
         onMessage: messages.receive,
         onRefused: (what) => {
           log.warn(what, 'device refused')

@@ -128,6 +128,11 @@ export class DeviceRepository {
     return row?.password_hash
   }
 
+  /** Only while it still is the one that was checked: a new password may have been given in the meantime. */
+  async replaceHash(id: string, checked: string, password_hash: string): Promise<void> {
+    await this.#knex('devices').where({ id, password_hash: checked }).update({ password_hash })
+  }
+
   /** @returns false when the name is taken */
   async insert(
     row: Pick<DeviceRow, 'id' | 'name' | 'site' | 'created_at' | 'password_hash' | 'desired_model' | 'desired_deployment'>,

@@ -1,12 +1,11 @@
 /** Devices: enrols them, hears what they say, asks them for pictures. */
-import { randomBytes } from 'node:crypto'
 import type { Knex } from 'knex'
 import type { Static } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Device, DevicePage, DeviceQuery, Enrolment, NewDevice } from '../../protocol/http/fleet.ts'
 import { say } from '../../protocol/sentences.ts'
 import { type Deployment, downTopic, type Preview, type Status, type Telemetry, type Watch } from '../../protocol/topics.ts'
-import { hashPassword } from '../auth/passwords.ts'
+import { hashSecret, newSecret } from '../auth/device-secrets.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { Events } from '../events/events.ts'
 import type { ModelRepository } from '../registry/model-repository.ts'
@@ -55,8 +54,8 @@ export class Fleet {
   /** A new device starts with the champion, if there is one. @throws MuninnError VERSION_CONFLICT when the name is taken */
   async enrol({ id, name, site }: Static<typeof NewDevice>, hostname: string): Promise<Enrolment> {
     const { knex, devices, models, now } = this.#parts
-    const password = newPassword()
-    const password_hash = await hashPassword(password)
+    const password = newSecret()
+    const password_hash = hashSecret(password)
     const created = await knex.transaction(async (trx) => {
       const champion = (await models.champion(trx))?.sha256 ?? null
       const row = { id, name: name || id, site: site ?? '', created_at: now(), password_hash }
@@ -70,8 +69,8 @@ export class Fleet {
 
   /** A new password; the old one is worth nothing from now on. @throws MuninnError NOT_FOUND */
   async rotate(id: string, hostname: string): Promise<Enrolment> {
-    const password = newPassword()
-    if (!(await this.#parts.devices.change(id, { password_hash: await hashPassword(password) }))) throw missing(id)
+    const password = newSecret()
+    if (!(await this.#parts.devices.change(id, { password_hash: hashSecret(password) }))) throw missing(id)
     await this.#parts.broker.disconnect(id)
     this.#parts.events.emit({ kind: 'device', id })
     return this.#enrolment(id, password, hostname)
@@ -166,5 +165,4 @@ export class Fleet {
   }
 }
 
-const newPassword = () => randomBytes(24).toString('base64url')
 const missing = (id: string) => new MuninnError('NOT_FOUND', say('error.no-device', { id }))
