@@ -1,5 +1,6 @@
 /** One training step of each real detector beside the project, the same numbers each time: what the test runs, and what the references were made from. */
-import { adopt, readClasses } from '../../trainer/adapters/adopt-file.ts'
+import { adopt } from '../../trainer/adapters/adopt-file.ts'
+import { readClasses } from '../../trainer/adapters/class-names.ts'
 import { adapters } from '../../trainer/adapters/table.ts'
 import { cellsOf } from '../../trainer/detector/cells.ts'
 import { coreOf } from '../../trainer/detector/core.ts'

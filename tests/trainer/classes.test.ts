@@ -42,6 +42,7 @@ const heads: Readonly<Record<string, () => Made>> = {
   'NanoDet-Plus, classes and distances in one convolution': () =>
     foreign('nanodet', nanodetNet(layout, { strides: [8, 16, 32, 64], shared: true })),
   'PicoDet, biases in nodes of their own': () => foreign('picodet', picodetNet(layout)),
+  'PicoDet, aligned': () => foreign('picodet', picodetNet(layout, true)),
   'YOLOv5, three anchors in one convolution': () => foreign('yolov5', yolov5Net(layout)),
   YOLOv8: () => foreign('yolov8', yolov8Net(layout)),
   'YuNet, a depthwise convolution behind the classes': () => foreign('yunet', yunetNet(layout)),

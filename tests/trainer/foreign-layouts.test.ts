@@ -250,7 +250,7 @@ const cases: Case[] = [
         })
       },
       architecture: 'picodet',
-      head: aligned ? 'fixed' : 'picodet',
+      head: 'picodet',
     }),
   ),
   {

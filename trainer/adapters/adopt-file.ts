@@ -1,5 +1,4 @@
 /** Adopts a foreign ONNX file, and tells what a deployed file says of itself. */
-import { readFile } from 'node:fs/promises'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { ModelInput } from '../../protocol/manifest.ts'
 import { deployed } from '../detector/deploy.ts'
@@ -10,29 +9,16 @@ import { readOnnxFile } from '../onnx/read.ts'
 import { upgrade } from '../onnx/upgrade.ts'
 import { writeOnnx } from '../onnx/write.ts'
 import type { Adapter, AdapterOptions, Adopted } from './adapter.ts'
+import { classesNamedIn, readClasses } from './class-names.ts'
 import { Foreign } from './foreign.ts'
 import { settle } from './settle.ts'
 import { adapters } from './table.ts'
-
-/** Class names from a text file, one a line. @throws MuninnError NOT_FOUND, INVALID_INPUT */
-export async function readClasses(path: string): Promise<string[]> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (cause) {
-    throw new MuninnError('NOT_FOUND', `the class names ${path} cannot be read`, { cause })
-  }
-  const names = text.split(/\r?\n/).map((line) => line.trim())
-  while (names.at(-1) === '') names.pop()
-  if (names.length === 0 || names.includes(''))
-    throw new MuninnError('INVALID_INPUT', `${path} must hold one class name a line, none of them empty`)
-  return names
-}
 
 export interface AdoptOptions {
   readonly input: string
   /** Name of an adapter, or `auto`. */
   readonly adapter: string
+  /** Text file with the names of the classes; left out: those that the ONNX file names. */
   readonly classes?: string
   readonly output: string
   /** Size of the picture for a file that leaves it open. */
@@ -56,10 +42,13 @@ export async function adoptFile(
       'INVALID_INPUT',
       `there is no adapter '${options.adapter}'; there are ${Object.keys(adapters).join(', ')}`,
     )
-  if (!options.classes)
-    throw new MuninnError('INVALID_INPUT', 'name the file with the class names, one a line (--classes names.txt)')
-  const classes = await readClasses(options.classes)
   const graph = upgrade(await readOnnxFile(options.input))
+  const classes = options.classes ? await readClasses(options.classes) : classesNamedIn(graph)
+  if (!classes)
+    throw new MuninnError(
+      'INVALID_INPUT',
+      'the ONNX file does not name its classes: name the file with their names, one a line (--classes names.txt)',
+    )
   const { core, specification, width, height, why } = await adopt(graph, adapter, { ...options, classes })
   await writeAside(options.output, writeOnnx(deployed(core, specification, { width, height })))
   const { architecture, head } = specification

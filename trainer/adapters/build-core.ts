@@ -6,7 +6,7 @@ import type { Node } from '../onnx/graph.ts'
 import { type AdapterOptions, type Adopted, misfit, type Normalization, preparation } from './adapter.ts'
 import type { Foreign } from './foreign.ts'
 import { disagreement, type OwnOutput } from './own-decoding.ts'
-import { rowsOf } from './rows.ts'
+import { mapOf, type Part, partValue, rowsOf } from './rows.ts'
 
 interface Ending {
   /** Name of the family, for people. */
@@ -23,7 +23,7 @@ interface Ending {
 export interface TrainableEnding extends Ending {
   readonly head: Specification['head']
   /** Maps of each grid, fine to coarse: their channels side by side are the head's row. */
-  readonly levels: readonly (readonly string[])[]
+  readonly levels: readonly (readonly Part[])[]
   /** What the specification needs beside what is known here. */
   readonly fields: Pick<Specification, 'strides' | 'nms' | 'nmsIou'> &
     Partial<Pick<Specification, 'cellOffset' | 'evenCells' | 'clampedCells' | 'anchors' | 'variances' | 'bins'>>
@@ -62,7 +62,7 @@ function build(ending: TrainableEnding): Adopted {
   const { g, image } = begun(ending, classifiers)
   const rows = rowsOf(
     g,
-    levels.map((parts) => parts.map((name) => g.value(name))),
+    levels.map((parts) => parts.map((part) => partValue(g, part))),
     perLevel,
   )
   const seen = new Set<string>()
@@ -86,7 +86,7 @@ function build(ending: TrainableEnding): Adopted {
           ...(after > 0 && { after }),
         })),
     },
-    levels.flat(),
+    levels.flat().map(mapOf),
   )
 }
 

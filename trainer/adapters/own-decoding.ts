@@ -12,7 +12,7 @@ import { GraphBuilder, type Value } from '../graph/builder.ts'
 import { writeOnnx } from '../onnx/write.ts'
 import type { Foreign } from './foreign.ts'
 import { filledMaps, runEnd } from './probe.ts'
-import { rowsOf } from './rows.ts'
+import { mapOf, type Part, partValue, rowsOf } from './rows.ts'
 import { ownName } from './settle.ts'
 
 /** What the head makes of the maps, all [n, ..], and its cells grid by grid. */
@@ -44,11 +44,15 @@ export function asCentred(g: GraphBuilder, boxes: Value): Value {
 export async function disagreement(
   foreign: Foreign,
   specification: Specification,
-  levels: readonly (readonly string[])[],
+  levels: readonly (readonly Part[])[],
   own: readonly OwnOutput[],
 ): Promise<string | undefined> {
   const random = new Random(5)
-  const maps = filledMaps(foreign, [...new Set(levels.flat())], () => random.normal() * 0.8)
+  const parts = levels.flat()
+  const probable = new Set(parts.filter((part) => typeof part !== 'string').map(mapOf))
+  const maps = filledMaps(foreign, [...new Set(parts.map(mapOf))], (map) =>
+    probable.has(map) ? random.uniform() : random.normal() * 0.8,
+  )
   let theirs: Float32Array[]
   try {
     theirs = await runEnd(
@@ -61,7 +65,7 @@ export async function disagreement(
   }
   const cells = cellsOf({ ...foreign.input, ...specification })
   const rows = levels.reduce(
-    (sum, parts, level) => sum + foreign.cells(parts[0]!) * (specification.anchors?.[level]?.length ?? 1),
+    (sum, parts, level) => sum + foreign.cells(mapOf(parts[0]!)) * (specification.anchors?.[level]?.length ?? 1),
     0,
   )
   if (cells.x.length !== rows) return `its maps have ${rows} rows, grids of its strides ${cells.x.length}`
@@ -81,7 +85,7 @@ export async function disagreement(
 async function headOn(
   foreign: Foreign,
   specification: Specification,
-  levels: readonly (readonly string[])[],
+  levels: readonly (readonly Part[])[],
   maps: ReadonlyMap<string, Float32Array>,
   own: readonly OwnOutput[],
   cells: Cells,
@@ -92,7 +96,7 @@ async function headOn(
   const perCell = levels.map((_, level) => specification.anchors?.[level]?.length ?? 1)
   const batched = rowsOf(
     g,
-    levels.map((parts) => parts.map((name) => g.value(name))),
+    levels.map((parts) => parts.map((part) => partValue(g, part))),
     perCell,
   )
   const rows = g.reshape(batched, batched.shape.slice(1))

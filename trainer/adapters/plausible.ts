@@ -54,6 +54,9 @@ export interface BoxForm {
   readonly shares: boolean
 }
 
+/** Networks that give distances as plain numbers make a few boxes of less than nothing. */
+const mostly = 0.9
+
 /** What the four numbers of each row may be, by whether sizes are sizes; nothing when they are no boxes, or there are none. */
 export function boxForms(rows: readonly (readonly number[])[]): BoxForm[] {
   if (rows.length === 0 || !rows.every((row) => row.every(Number.isFinite))) return []
@@ -61,8 +64,8 @@ export function boxForms(rows: readonly (readonly number[])[]): BoxForm[] {
   const slack = shares ? 1e-3 : 0.5
   const part = (fits: (row: readonly number[]) => boolean) => rows.filter(fits).length / rows.length
   return [
-    ...(part(([a, b, c, d]) => c! >= a! - slack && d! >= b! - slack) > 0.999 ? [{ corners: true, shares }] : []),
-    ...(part(([, , w, h]) => w! >= 0 && h! >= 0) === 1 ? [{ corners: false, shares }] : []),
+    ...(part(([a, b, c, d]) => c! >= a! - slack && d! >= b! - slack) > mostly ? [{ corners: true, shares }] : []),
+    ...(part(([, , w, h]) => w! >= 0 && h! >= 0) > mostly ? [{ corners: false, shares }] : []),
   ]
 }
 

@@ -1,6 +1,17 @@
 /** Rows of a head from the maps of a foreign network. */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 
+/** A map of a foreign network, or one that holds probabilities where the head wants their logits. */
+export type Part = string | { readonly probabilities: string }
+export const mapOf = (part: Part): string => (typeof part === 'string' ? part : part.probabilities)
+
+/** What the head wants of a part. */
+export function partValue(g: GraphBuilder, part: Part): Value {
+  if (typeof part === 'string') return g.value(part)
+  const bounded = g.op('Clip', [g.value(part.probabilities), g.constant(1e-6), g.constant(1 - 1e-6)])
+  return g.log(g.div(bounded, g.sub(g.constant(1), bounded)))
+}
+
 /** Rows [batch, cells x anchors, width] from maps, with no size written down: batch, picture and classes may change later. */
 export function rowsOf(g: GraphBuilder, levels: readonly (readonly Value[])[], anchors: readonly number[]): Value {
   const flat = (value: Value) => g.reshape(value, [0, 0, -1])

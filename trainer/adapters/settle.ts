@@ -3,7 +3,7 @@ import ort from 'onnxruntime-node'
 import { MuninnError } from '../../protocol/errors.ts'
 import { GraphBuilder, type Value } from '../graph/builder.ts'
 import { foldable } from '../onnx/evaluate.ts'
-import { type DataType, elementCount, emptyGraph, type Graph, type Node, type TensorData } from '../onnx/graph.ts'
+import { type DataType, elementCount, emptyGraph, type Graph, type Node, type TensorData, type ValueInfo } from '../onnx/graph.ts'
 import { writeOnnx } from '../onnx/write.ts'
 
 const readable: readonly DataType[] = ['float32', 'int64', 'int32', 'bool']
@@ -23,8 +23,11 @@ export interface Settled {
  */
 export async function settle(theirs: Graph, size: { width: number; height: number }): Promise<Settled> {
   const foreign = renamed(theirs)
-  const inputs = foreign.inputs.map((input) => ({ ...input, shape: fixed(input.shape, size) }))
+  const sized = foreign.inputs.map((input) => ({ ...input, shape: fixed(input.shape, size) }))
+  const told = sized.flatMap((input) => sizeInput(input, sized))
+  const inputs = sized.filter(({ name }) => !told.some(([known]) => known === name))
   const g = GraphBuilder.from({ ...foreign, inputs, nodes: [], outputs: [] })
+  for (const [name, tensor] of told) g.initializer(name, tensor)
   for (const node of foreign.nodes) {
     try {
       const made = g.appendFolded(node.op === 'Resize' ? byFactors(g, node) : node)
@@ -58,6 +61,18 @@ function renamed(graph: Graph): Graph {
     nodes: graph.nodes.map((node) => ({ ...info(node), inputs: node.inputs.map(put), outputs: node.outputs.map(put) })),
     initializers: new Map([...graph.initializers].map(([name, tensor]) => [put(name), tensor])),
   }
+}
+
+/**
+ * Inputs by which Paddle's exports are told of the picture, as constants: boxes are wanted in pixels of the network's input (scale_factor 1),
+ * which is the whole picture (im_shape).
+ */
+function sizeInput({ name, type, shape }: ValueInfo, inputs: readonly ValueInfo[]): [string, TensorData][] {
+  const kind = /scale_factor|im_shape/.exec(name)?.[0]
+  if (!kind || type !== 'float32' || shape.length !== 2 || shape[1] !== 2) return []
+  const picture = inputs.find((each) => each.shape.length === 4)?.shape.map(Number) ?? []
+  const data = kind === 'im_shape' ? picture.slice(2, 4) : [1, 1]
+  return [[name, { type, shape: [1, 2], data: Float32Array.from(data) }]]
 }
 
 /** Open dimensions: a batch of 1 in front, then channels as they are, then height and width. */

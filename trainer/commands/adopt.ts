@@ -51,7 +51,10 @@ wants them otherwise, tell it: network pixel = (pixel 0..255 x scale - mean) / s
   args: {
     input: { type: 'positional', description: 'the ONNX file', required: true },
     adapter: { type: 'string', default: 'auto', description: `its family: ${Object.keys(adapters).join(', ')}` },
-    classes: { type: 'string', description: 'text file with its class names, one a line', required: true },
+    classes: {
+      type: 'string',
+      description: 'text file with its class names, one a line; left out: as the ONNX file names them, where it does',
+    },
     out: { type: 'string', description: 'where to write the deployed model', required: true },
     size: { type: 'string', description: 'input in pixels, for a file that leaves it open: 416, or 320x240' },
     channels: { type: 'string', description: 'order that the network wants: rgb or bgr' },

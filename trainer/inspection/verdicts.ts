@@ -1,5 +1,6 @@
 /** Whether a graph can be adopted and fine-tuned: by doing it, not by guessing. */
 import type { Adopted } from '../adapters/adapter.ts'
+import { classesNamedIn } from '../adapters/class-names.ts'
 import { Foreign } from '../adapters/foreign.ts'
 import { settle } from '../adapters/settle.ts'
 import { adapters } from '../adapters/table.ts'
@@ -18,8 +19,8 @@ const words = (error: unknown): string => (error instanceof Error ? error.messag
 /** Counts of classes that the sizes of the outputs allow: with 4 box numbers, objectness, a background class, 4 distributions of 8, or alone. */
 function classCounts({ graph, ...foreign }: { graph: Graph; shape: (name: string) => readonly number[] }): number[] {
   const sizes = graph.outputs.flatMap(({ name }) => foreign.shape(name))
-  const counts = sizes.flatMap((size) => [size - 5, size - 4, size - 32, size - 1, size])
-  return [...new Set(counts)].filter((count) => count > 0 && count <= 1000)
+  const counts = sizes.flatMap((size) => [size - 5, size - 4, size - 32, size - 1, size, size / 3 - 5])
+  return [...new Set(counts)].filter((count) => Number.isInteger(count) && count > 0 && count <= 1000).sort((a, b) => a - b)
 }
 
 export interface Fit {
@@ -44,17 +45,22 @@ export async function fitting(graph: Graph): Promise<Tried> {
   } catch (error) {
     return { misfits: [words(error)] }
   }
-  const counts = classCounts({ graph: foreign.graph, shape: (name) => foreign.shape(name) })
+  const named = classesNamedIn(graph)
+  const counts = named ? [named.length] : classCounts({ graph: foreign.graph, shape: (name) => foreign.shape(name) })
   const misfits: string[] = []
   for (const [name, adapter] of Object.entries(adapters)) {
     if (name === 'auto') continue
     let reason = 'its outputs leave no room for classes'
+    let depth = 0
     for (const count of counts) {
       try {
-        const adopted = await adapter(foreign, { classes: Array.from({ length: count }, (_, i) => `class ${i + 1}`) })
+        const adopted = await adapter(foreign, { classes: named ?? Array.from({ length: count }, (_, i) => `class ${i + 1}`) })
         return { fit: { adapter: name, adopted }, misfits: [] }
       } catch (error) {
-        reason = words(error)
+        // Most counts of classes fail at the shapes of the outputs; a reason from further in says more.
+        const own = words(error)
+        const deeper = own.includes('its outputs are') ? 1 : 2
+        if (deeper > depth) [reason, depth] = [own, deeper]
       }
     }
     misfits.push(`${name}: ${reason}`)

@@ -14,7 +14,7 @@ const steps = (g: GraphBuilder, count: number, shape: readonly number[]) =>
   g.once(`steps ${count} ${shape.join(',')}`, () => g.constant([...Array(count).keys()], shape))
 
 /** Boxes from the distribution's numbers alone, [.., 4 bins]. */
-export function distributionBoxes(g: GraphBuilder, bins: number, numbers: Value, { x, y, stride }: Centres): Value {
+function distributionBoxes(g: GraphBuilder, bins: number, numbers: Value, { x, y, stride }: Centres): Value {
   const lead = numbers.shape.slice(0, -1)
   const flat = g.reshape(numbers, [elementCount(lead) * 4, bins])
   const softmax = g.op('Softmax', [flat], { attributes: { axis: 1 } })
