@@ -1,7 +1,7 @@
 /** Foreign detectors in the deployed model's form give what their authors' own code gave. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -9,10 +9,12 @@ import { Type } from 'typebox'
 import { type Box, iou } from '../../protocol/boxes.ts'
 import { parseJson } from '../../protocol/parse.ts'
 import { adoptFile } from '../../trainer/adapters/adopt-file.ts'
+import { classesNamedIn } from '../../trainer/adapters/class-names.ts'
 import { decodePicture } from '../../trainer/data/picture.ts'
 import { PictureDetector } from '../../trainer/inference/detector.ts'
 import { readOnnx, readOnnxFile } from '../../trainer/onnx/read.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
+import { yoloxNet } from '../support/foreign-detectors.ts'
 import { lacks, sharedData } from '../support/shared-data.ts'
 
 const Golden = Type.Object({
@@ -83,6 +85,29 @@ for (const { adapter, file, golden } of models) {
     })
   })
 }
+
+describe('class names', () => {
+  it('are those that Ultralytics writes into the file, where nobody names others', () => {
+    const of = (names: string) => classesNamedIn({ metadata: { names } })
+    assert.deepEqual(of(`{0: 'person', 1: "driver's cab", 2: 'it\\'s'}`), ['person', "driver's cab", "it's"])
+    for (const other of ['', '{}', "['a']", "{1: 'a'}", "{0: 'a', 2: 'b'}", "{0: ' '}"]) assert.equal(of(other), undefined, other)
+    assert.equal(classesNamedIn({ metadata: {} }), undefined)
+  })
+
+  it('are asked for where the file holds none', async () => {
+    const input = join(folder, 'nameless.onnx')
+    await writeFile(input, writeOnnx(yoloxNet({ classes: 2, width: 96, height: 64, loud: true })))
+    await assert.rejects(
+      adoptFile({ input, adapter: 'auto', output: join(folder, 'y.onnx') }),
+      /does not name its classes.*--classes/,
+    )
+    const named = join(folder, 'named.onnx')
+    const graph = { ...yoloxNet({ classes: 2, width: 96, height: 64, loud: true }), metadata: { names: "{0: 'bus', 1: 'tram'}" } }
+    await writeFile(named, writeOnnx(graph))
+    const { classes } = await adoptFile({ input: named, adapter: 'auto', output: join(folder, 'y.onnx') })
+    assert.deepEqual(classes, ['bus', 'tram'])
+  })
+})
 
 describe('reading an ONNX file', () => {
   it('refuses bytes that are no ONNX file', () => {

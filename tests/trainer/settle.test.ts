@@ -41,6 +41,34 @@ function open(): Graph {
   return readOnnx(writeOnnx({ ...plain, nodes, inputs, initializers }))
 }
 
+describe("an export that is told of the picture by inputs of Paddle's", () => {
+  it('has them settled: the picture is the input, boxes are in its pixels', async () => {
+    const divided = (name: string, from: string, by: string) => ({
+      op: 'Div',
+      domain: '',
+      name,
+      inputs: [from, by],
+      outputs: [name],
+      attributes: {},
+    })
+    const graph: Graph = {
+      ...plain,
+      inputs: [
+        { name: 'im_shape', type: 'float32', shape: ['batch', 2] },
+        ...plain.inputs,
+        { name: 'scale_factor', type: 'float32', shape: ['batch', 2] },
+      ],
+      nodes: [divided('sides', 'im_shape', 'scale_factor'), ...plain.nodes],
+    }
+    const { graph: settled } = await settle(readOnnx(writeOnnx(graph)), { width: 96, height: 64 })
+    assert.deepEqual(
+      settled.inputs.map(({ name }) => name),
+      ['net/images'],
+    )
+    assert.deepEqual([...(settled.initializers.get('net/sides')!.data as Float32Array)], [64, 96])
+  })
+})
+
 describe('an export with open sizes', () => {
   it('becomes the same deployed file as one without', async () => {
     const size = { width: 96, height: 64 }

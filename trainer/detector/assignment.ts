@@ -75,3 +75,31 @@ function columnsOf(cells: Cells, start: number, end: number): number {
   while (start + columns < end && cells.y[start + columns] === cells.y[start]) columns++
   return columns
 }
+
+/**
+ * FastestDet's matching, for one grid: the four cells whose corners lie about the box's centre, the one that it lies in and those right of and
+ * below that. A cell answers for the box with the nearest centre.
+ */
+export function assignToCorners(truths: readonly Box[], cells: Cells): Assignment[] {
+  const count = cells.x.length
+  const columns = columnsOf(cells, 0, count)
+  const stride = cells.stride[0]!
+  const owner = new Map<number, { truth: number; distance: number }>()
+  for (const [truth, box] of truths.entries()) {
+    const [cx, cy] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
+    const [column, row] = [Math.floor(cx / stride), Math.floor(cy / stride)]
+    for (const [x, y] of [
+      [column, row],
+      [column + 1, row],
+      [column, row + 1],
+      [column + 1, row + 1],
+    ] as const) {
+      if (x < 0 || y < 0 || x >= columns || y >= count / columns) continue
+      const cell = y * columns + x
+      const distance = (x * stride - cx) ** 2 + (y * stride - cy) ** 2
+      const before = owner.get(cell)
+      if (!before || distance < before.distance) owner.set(cell, { truth, distance })
+    }
+  }
+  return [...owner].map(([cell, { truth }]) => ({ cell, truth })).sort((a, b) => a.cell - b.cell)
+}

@@ -4,7 +4,8 @@
  */
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
 import { assignByShape } from '../anchor-assignment.ts'
-import { chosenClassWeight, crossEntropy, given, objectWeight, overlaps, perPositive, qualityOf } from './box-loss.ts'
+import { cellsOf } from '../cells.ts'
+import { chosenClassWeight, completeIou, crossEntropy, given, objectWeight, perPositive, qualityOf } from './box-loss.ts'
 import { type Centres, columns, type HeadKind } from './head.ts'
 
 const lead = 5
@@ -27,21 +28,51 @@ export const anchors: HeadKind = {
   boxes,
   scores: (g, { classes }, rows) =>
     g.mul(g.sigmoid(columns(g, rows, lead, lead + classes.length)), g.sigmoid(columns(g, rows, 4, 5))),
-  /** Boxes by GIoU, objectness with the IoU as target over all rows, classes at positives; balanced as YOLOX's. */
+  /**
+   * 0.05 (1 - complete IoU) and 0.5 C / 80 x binary cross-entropy of classes, each the mean over a grid's positives, and the cross-entropy of
+   * objectness with the overlap as target, the mean over a grid's rows times its balance; summed over grids. Also with one class, whose filter may be new.
+   */
   losses: (input) => {
-    const { g, specification, rows, chosen, centres, target, weight, normalizer, index, oneHot } = input
-    const width = lead + specification.classes.length
-    const { iou, giou } = overlaps(g, boxes(g, specification, chosen(0, lead), centres), target)
-    const quality = qualityOf(g, iou, weight)
-    const box = g.scale(perPositive(g, g.sub(g.constant(1), giou), weight, normalizer), 5)
+    const { g, specification, rows, chosen, centres, target, weight, index, oneHot } = input
+    const { width, height } = centres
+    const last = lead + specification.classes.length
+    const rowWeight = objectWeight(input, () => g.sigmoid(columns(g, rows, lead, last)))
+    const { levels } = cellsOf({ width, height, ...specification })
+    const grids = specification.strides.length
+    const share = 3 / grids
+    const overlap = completeIou(g, boxes(g, specification, chosen(0, lead), centres), target)
+    const quality = qualityOf(g, overlap, weight)
     const hits = g.op('ScatterND', [g.filled([rows.shape[0]!, 1]), index, quality], { attributes: { reduction: 'add' } })
     const wanted = given(g, g.min(hits, g.constant(1)), 'object')
-    const rowWeight = objectWeight(input, () => g.sigmoid(columns(g, rows, lead, width)))
-    const object = g.mul(g.sum(g.mul(crossEntropy(g, columns(g, rows, 4, 5), wanted), rowWeight)), normalizer)
+    const surprise = g.mul(crossEntropy(g, columns(g, rows, 4, 5), wanted), rowWeight)
+    const byPicture = g.reshape(surprise, [-1, levels.at(-1)!])
+    const classes = specification.classes.length
     const lookedFor = chosenClassWeight(input)
-    const known = (values: Value) => (lookedFor ? g.mul(values, lookedFor) : values)
-    const logits = chosen(lead, width)
-    const classes = perPositive(g, g.sum(known(crossEntropy(g, logits, oneHot!)), [1], true), weight, normalizer)
-    return { box, classes, object }
+    const surprises = crossEntropy(g, chosen(lead, last), oneHot!)
+    const entropy = g.mean(lookedFor ? g.mul(surprises, lookedFor) : surprises, [1], true)
+    const sums = specification.strides.map((stride, level) => {
+      const own = g.op('Cast', [g.op('Equal', [centres.stride, g.constant(stride)])], { attributes: { to: 1 } })
+      const here = g.mul(given(g, own, `grid ${level}`), weight)
+      const perHere = g.div(g.constant(1), g.max(g.sum(here), g.constant(1)))
+      const object = g.mean(g.slice(byPicture, [levels[level]!], [levels[level + 1]!], [1]))
+      return {
+        box: perPositive(g, g.sub(g.constant(1), overlap), here, perHere),
+        classes: perPositive(g, entropy, here, perHere),
+        object: g.scale(object, balanceOf(grids)[level]!),
+      }
+    })
+    const total = (part: 'box' | 'classes' | 'object', gain: number) =>
+      g.scale(
+        sums.map((each) => each[part]).reduce((sum, each) => g.add(sum, each)),
+        gain * share,
+      )
+    return {
+      box: total('box', 0.05),
+      classes: total('classes', (0.5 * classes) / 80),
+      object: total('object', (width * height) / 640 ** 2),
+    }
   },
 }
+
+/** What the objectness of each grid counts, fine to coarse, as published. */
+const balanceOf = (grids: number): readonly number[] => (grids === 3 ? [4, 1, 0.4] : [4, 1, 0.25, 0.06, 0.02])

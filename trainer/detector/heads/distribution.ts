@@ -6,8 +6,8 @@
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
 import { elementCount } from '../../onnx/graph.ts'
 import type { Specification } from '../specification.ts'
-import { logSoftmax, overlaps, perPositive, qualityFocal, qualityOf } from './box-loss.ts'
-import { type Centres, columns, type HeadKind } from './head.ts'
+import { given, logSoftmax, overlaps, perPositive, qualityFocal, qualityOf, varifocal } from './box-loss.ts'
+import { type Centres, columns, type HeadKind, type LossInput } from './head.ts'
 
 const binsOf = ({ bins }: Specification): number => bins!
 const steps = (g: GraphBuilder, count: number, shape: readonly number[]) =>
@@ -24,39 +24,69 @@ function distributionBoxes(g: GraphBuilder, bins: number, numbers: Value, { x, y
   return g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.add(x, side(2)), g.add(y, side(3))], lead.length)
 }
 
+const boxes: HeadKind['boxes'] = (g, specification, rows, centres) => {
+  const [bins, classes] = [binsOf(specification), specification.classes.length]
+  return distributionBoxes(g, bins, columns(g, rows, classes, classes + 4 * bins), centres)
+}
+
+/** Predicted boxes of the positives [P, 4], and their distribution focal loss [P, 1]: the mean over their sides. */
+export function positiveBoxes({ g, specification, chosen, centres, target }: LossInput): { predicted: Value; dfl: Value } {
+  const [bins, classes] = [binsOf(specification), specification.classes.length]
+  const numbers = chosen(classes, classes + 4 * bins)
+  const positives = numbers.shape[0]!
+  // The distribution shall lie on the two whole distances beside the true one, each by its nearness: a triangle around it.
+  const side = (i: number) => columns(g, target, i, i + 1)
+  const { x, y, stride } = centres
+  const away = g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.sub(side(2), x), g.sub(side(3), y)], 1)
+  const wanted = g.op('Clip', [g.div(away, stride), g.constant(0), g.constant(bins - 1.01)])
+  const off = g.op('Abs', [g.sub(g.reshape(wanted, [positives * 4, 1]), steps(g, bins, [1, bins]))])
+  const share = g.relu(g.sub(g.constant(1), off))
+  const surprise = g.sum(g.mul(share, logSoftmax(g, g.reshape(numbers, [positives * 4, bins]), 'distribution')), [1])
+  return {
+    predicted: distributionBoxes(g, bins, numbers, centres),
+    dfl: g.neg(g.mean(g.reshape(surprise, [positives, 4]), [1], true)),
+  }
+}
+
+/**
+ * Generalised focal loss (Li et al. 2020): 2 x GIoU and 1/4 x distribution focal loss, each positive weighed by the best score it has, and for
+ * classes the quality focal loss of NanoDet or the varifocal one of PicoDet, with the overlap as target.
+ * @param least what the weights sum up to at least: NanoDet takes care that unsure positives do not weigh more than one sure one
+ */
+const generalisedFocal =
+  (classLoss: typeof qualityFocal, least: number): HeadKind['losses'] =>
+  (input) => {
+    const { g, specification, rows, chosen, target, weight, rowWeight, classWeight, normalizer, classIndex } = input
+    const classes = specification.classes.length
+    const { predicted, dfl } = positiveBoxes(input)
+    const { iou, giou } = overlaps(g, predicted, target)
+    const best = g.op('ReduceMax', [g.sigmoid(chosen(0, classes))], { attributes: { axes: [1], keepdims: 1 } })
+    const sure = g.mul(given(g, best, 'sure'), weight)
+    const perSure = g.div(g.constant(1), g.max(g.sum(sure), g.constant(least)))
+    const overlap = g.scale(g.sub(g.constant(1), giou), 2)
+    return {
+      box: perPositive(g, g.add(overlap, g.scale(dfl, 0.25)), sure, perSure),
+      classes: classLoss(g, {
+        logits: columns(g, rows, 0, classes),
+        classIndex,
+        quality: qualityOf(g, iou, weight),
+        rowWeight,
+        classWeight,
+        normalizer,
+      }),
+      object: g.constant(0),
+    }
+  }
+
+/** NanoDet. */
 export const distribution: HeadKind = {
   classesAt: () => 0,
   otherColumns: (specification) => 4 * binsOf(specification),
   newClassBias: -Math.log(99),
   oneHot: false,
-  boxes: (g, specification, rows, centres) => {
-    const [bins, classes] = [binsOf(specification), specification.classes.length]
-    return distributionBoxes(g, bins, columns(g, rows, classes, classes + 4 * bins), centres)
-  },
+  boxes,
   scores: (g, { classes }, rows) => g.sigmoid(columns(g, rows, 0, classes.length)),
-  /** Quality focal loss, 2 x GIoU and 1/4 x distribution focal loss, as published. */
-  losses: ({ g, specification, rows, chosen, centres, target, weight, rowWeight, classWeight, normalizer, classIndex }) => {
-    const [bins, classes] = [binsOf(specification), specification.classes.length]
-    const numbers = chosen(classes, classes + 4 * bins)
-    const { iou, giou } = overlaps(g, distributionBoxes(g, bins, numbers, centres), target)
-    const quality = qualityOf(g, iou, weight)
-    const positives = numbers.shape[0]!
-
-    // The distribution shall lie on the two whole distances beside the true one, each by its nearness: a triangle around it.
-    const side = (i: number) => columns(g, target, i, i + 1)
-    const { x, y, stride } = centres
-    const away = g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.sub(side(2), x), g.sub(side(3), y)], 1)
-    const wanted = g.op('Clip', [g.div(away, stride), g.constant(0), g.constant(bins - 1.01)])
-    const off = g.op('Abs', [g.sub(g.reshape(wanted, [positives * 4, 1]), steps(g, bins, [1, bins]))])
-    const share = g.relu(g.sub(g.constant(1), off))
-    const surprise = g.sum(g.mul(share, logSoftmax(g, g.reshape(numbers, [positives * 4, bins]), 'distribution')), [1])
-    const dfl = g.neg(g.mean(g.reshape(surprise, [positives, 4]), [1], true))
-
-    const overlap = g.scale(g.sub(g.constant(1), giou), 2)
-    return {
-      box: perPositive(g, g.add(overlap, g.scale(dfl, 0.25)), weight, normalizer),
-      classes: qualityFocal(g, { logits: columns(g, rows, 0, classes), classIndex, quality, rowWeight, classWeight, normalizer }),
-      object: g.constant(0),
-    }
-  },
+  losses: generalisedFocal(qualityFocal, 1),
 }
+
+export const picodet: HeadKind = { ...distribution, losses: generalisedFocal(varifocal, 1e-3) }

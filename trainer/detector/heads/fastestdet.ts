@@ -3,14 +3,16 @@
  * sigmoid of the input's, classes a softmax. Score = objectness^0.6 x best class^0.4, of that class alone.
  */
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
+import { assignToCorners } from '../assignment.ts'
+import { cellsOf } from '../cells.ts'
 import {
   chosenClassWeight,
   given,
   lookedForOnly,
   objectWeight,
-  overlaps,
   perPositive,
-  qualityOf,
+  scyllaIou,
+  smoothL1,
   softmaxCrossEntropy,
 } from './box-loss.ts'
 import { type Centres, columns, type HeadKind } from './head.ts'
@@ -43,31 +45,36 @@ export const fastestdet: HeadKind = {
     const object = g.op('Pow', [g.sigmoid(columns(g, rows, 0, 1)), g.constant(0.6)])
     return g.mul(isBest, g.mul(object, g.op('Pow', [best, g.constant(0.4)])))
   },
+  assign: assignToCorners,
   /**
-   * As published: 8 x (1 - IoU, here its generalised form), 16 x smooth L1 of the objectness against the IoU, a quarter of it from the
-   * positives and three from all other cells, and the softmax's cross-entropy.
+   * As published: 8 x (1 - SIoU) and the softmax's cross-entropy at the positives that overlap more than their mean, and 16 x smooth L1 of the
+   * objectness against their SIoU: a quarter of it from them, picture by picture, three quarters from all other cells.
    */
   losses: (input) => {
-    const { g, specification, rows, chosen, centres, target, weight, normalizer, index, oneHot } = input
+    const { g, specification, rows, chosen, centres, target, weight, index, oneHot } = input
     const width = lead + specification.classes.length
     const rowWeight = objectWeight(input, () => g.op('Softmax', [columns(g, rows, lead, width)], { attributes: { axis: 1 } }))
-    const lead5 = chosen(0, lead)
-    const { iou, giou } = overlaps(g, boxes(g, specification, lead5, centres), target)
-    const quality = qualityOf(g, iou, weight)
-    const box = g.scale(perPositive(g, g.sub(g.constant(1), giou), weight, normalizer), 8)
-    const hit = g.op('ScatterND', [g.filled([rows.shape[0]!, 1]), index, weight], { attributes: { reduction: 'add' } })
-    const others = g.mul(given(g, g.sub(g.constant(1), g.min(hit, g.constant(1))), 'others'), rowWeight)
-    const positive = perPositive(g, smoothL1(g, g.sub(g.sigmoid(columns(g, lead5, 0, 1)), quality)), weight, normalizer)
-    const negative = g.div(
-      g.sum(g.mul(smoothL1(g, g.sigmoid(columns(g, rows, 0, 1))), others)),
-      given(g, g.max(g.sum(others), g.constant(1)), 'cells'),
-    )
-    const object = g.scale(g.add(g.scale(positive, 0.25), g.scale(negative, 0.75)), 16)
+    const overlap = scyllaIou(g, boxes(g, specification, chosen(0, lead), centres), target)
+    const atLeastOne = (count: Value) => g.div(g.constant(1), g.max(count, g.constant(1)))
+    // As much as rounding below the mean: a single positive is its own mean.
+    const mean = g.mul(g.sum(g.mul(overlap, weight)), atLeastOne(g.sum(weight)))
+    const better = g.op('Cast', [g.op('Greater', [overlap, g.sub(mean, g.constant(1e-5))])], { attributes: { to: 1 } })
+    const kept = g.mul(given(g, better, 'better'), weight)
+    const perKept = atLeastOne(g.sum(kept))
+    const spread = (values: Value) =>
+      g.op('ScatterND', [g.filled([rows.shape[0]!, 1]), index, values], { attributes: { reduction: 'add' } })
+    const wanted = spread(g.mul(given(g, overlap, 'overlap'), kept))
+    const hits = spread(kept)
+    const cells = cellsOf({ width: centres.width, height: centres.height, ...specification }).x.length
+    const byPicture = g.reshape(hits, [-1, cells])
+    const share = g.mul(byPicture, g.scale(atLeastOne(g.sum(byPicture, [1], true)), 0.25 * cells))
+    const factor = g.add(share, g.scale(g.sub(g.constant(1), byPicture), 0.75))
+    const object = smoothL1(g, g.sub(g.sigmoid(columns(g, rows, 0, 1)), wanted))
     const logits = lookedForOnly(g, chosen(lead, width), chosenClassWeight(input))
-    const classes = perPositive(g, softmaxCrossEntropy(g, logits, oneHot!, 'classes'), weight, normalizer)
-    return { box, classes, object }
+    return {
+      box: g.scale(perPositive(g, g.sub(g.constant(1), overlap), kept, perKept), 8),
+      classes: perPositive(g, softmaxCrossEntropy(g, logits, oneHot!, 'classes'), kept, perKept),
+      object: g.scale(g.mean(g.mul(g.mul(object, g.reshape(factor, [-1, 1])), rowWeight)), 16),
+    }
   },
 }
-
-/** Of differences that a sigmoid keeps within 1: half of the square. */
-const smoothL1 = (g: GraphBuilder, difference: Value): Value => g.scale(g.mul(difference, difference), 0.5)

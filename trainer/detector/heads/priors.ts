@@ -4,7 +4,7 @@
  */
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
 import { assignByOverlap } from '../anchor-assignment.ts'
-import { given, logSoftmax, lookedForOnly, objectWeight, perPositive } from './box-loss.ts'
+import { given, logSoftmax, lookedForOnly, objectWeight, perPositive, smoothL1 } from './box-loss.ts'
 import { type Centres, columns, type HeadKind, limitedExp } from './head.ts'
 
 const lead = 5
@@ -69,14 +69,6 @@ function encoded(g: GraphBuilder, [centre, size]: readonly [number, number], tar
     ],
     1,
   )
-}
-
-/** Half of the square up to 1, from there on straight (Girshick 2015). */
-function smoothL1(g: GraphBuilder, difference: Value): Value {
-  const size = g.op('Abs', [difference])
-  const near = g.min(size, g.constant(1))
-  // n^2 / 2 + |d| - n: both forms in one.
-  return g.add(g.scale(g.mul(near, near), 0.5), g.sub(size, near))
 }
 
 /** 1 at the negatives with the greatest loss, [R, 1]; at least as many as one box would bring when a batch has no box. */

@@ -3,10 +3,11 @@ import { MuninnError } from '../../../protocol/errors.ts'
 import type { Head, Specification } from '../specification.ts'
 import { anchors } from './anchors.ts'
 import { distances } from './distances.ts'
-import { distribution } from './distribution.ts'
+import { distribution, picodet } from './distribution.ts'
 import { fastestdet } from './fastestdet.ts'
 import type { HeadKind } from './head.ts'
 import { priors } from './priors.ts'
+import { yolov8 } from './yolov8.ts'
 import { yolox } from './yolox.ts'
 import { yunet } from './yunet.ts'
 
@@ -15,8 +16,8 @@ const heads: Readonly<Record<Exclude<Head, 'fixed'>, HeadKind>> = {
   yolox,
   fastestdet,
   distribution,
-  picodet: distribution,
-  yolov8: distribution,
+  picodet,
+  yolov8,
   yunet,
   anchors,
   priors,

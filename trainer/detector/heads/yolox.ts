@@ -16,6 +16,27 @@ function boxes(g: GraphBuilder, _: unknown, rows: Value, { x, y, stride }: Centr
   return g.concat([g.sub(cx, w), g.sub(cy, h), g.add(cx, w), g.add(cy, h)], rows.shape.length - 1)
 }
 
+/** Box losses weigh five times; objectness over all rows, classes at positives with the IoU as target. */
+export const decoupled =
+  (boxLoss: (g: GraphBuilder, predicted: Value, target: Value, iou: Value) => Value): HeadKind['losses'] =>
+  (input) => {
+    const { g, specification, rows, chosen, centres, target, weight, normalizer, index, oneHot } = input
+    const width = lead + specification.classes.length
+    const rowWeight = objectWeight(input, () => g.sigmoid(columns(g, rows, lead, width)))
+    const predicted = boxes(g, specification, chosen(0, lead), centres)
+    const { iou } = overlaps(g, predicted, target)
+    const quality = qualityOf(g, iou, weight)
+    const box = g.scale(perPositive(g, boxLoss(g, predicted, target, iou), weight, normalizer), 5)
+    const hits = g.op('ScatterND', [g.filled([rows.shape[0]!, 1]), index, weight], { attributes: { reduction: 'add' } })
+    const wanted = given(g, g.min(hits, g.constant(1)), 'object')
+    const object = g.mul(g.sum(g.mul(crossEntropy(g, columns(g, rows, 4, 5), wanted), rowWeight)), normalizer)
+    const lookedFor = chosenClassWeight(input)
+    const known = (values: Value) => (lookedFor ? g.mul(values, lookedFor) : values)
+    const logits = chosen(lead, width)
+    const classes = perPositive(g, known(crossEntropy(g, logits, g.mul(oneHot!, quality))), weight, normalizer)
+    return { box, classes, object }
+  }
+
 export const yolox: HeadKind = {
   classesAt: () => lead,
   otherColumns: () => lead,
@@ -24,21 +45,5 @@ export const yolox: HeadKind = {
   boxes,
   scores: (g, { classes }, rows) =>
     g.mul(g.sigmoid(columns(g, rows, lead, lead + classes.length)), g.sigmoid(columns(g, rows, 4, 5))),
-  /** 5 (1 - IoU^2), objectness over all rows, classes with the IoU as target at positives. */
-  losses: (input) => {
-    const { g, specification, rows, chosen, centres, target, weight, normalizer, index, oneHot } = input
-    const width = lead + specification.classes.length
-    const { iou } = overlaps(g, boxes(g, specification, chosen(0, lead), centres), target)
-    const quality = qualityOf(g, iou, weight)
-    const box = g.scale(perPositive(g, g.sub(g.constant(1), g.mul(iou, iou)), weight, normalizer), 5)
-    const hits = g.op('ScatterND', [g.filled([rows.shape[0]!, 1]), index, weight], { attributes: { reduction: 'add' } })
-    const wanted = given(g, g.min(hits, g.constant(1)), 'object')
-    const rowWeight = objectWeight(input, () => g.sigmoid(columns(g, rows, lead, width)))
-    const object = g.mul(g.sum(g.mul(crossEntropy(g, columns(g, rows, 4, 5), wanted), rowWeight)), normalizer)
-    const lookedFor = chosenClassWeight(input)
-    const known = (values: Value) => (lookedFor ? g.mul(values, lookedFor) : values)
-    const logits = chosen(lead, width)
-    const classes = perPositive(g, known(crossEntropy(g, logits, g.mul(oneHot!, quality))), weight, normalizer)
-    return { box, classes, object }
-  },
+  losses: decoupled((g, _predicted, _target, iou) => g.sub(g.constant(1), g.mul(iou, iou))),
 }
