@@ -28,6 +28,13 @@ export const Recipe = Type.Object(
     replay: Type.Union([Share, Type.Null()]),
     /** Share of each epoch that a teacher has labelled, where there are such pictures; null: as many as there are. */
     pseudo: Type.Union([Share, Type.Null()]),
+    /** Sides of the input are drawn from the multiples of 32 within this share of it, every few steps; 0: all steps have the same. */
+    multiScale: Type.Number({ minimum: 0, maximum: 0.5 }),
+    /**
+     * Looks (one each twentieth of the steps) without a better mAP on pictures kept back from training, after which it goes straight to its
+     * closing part; 0: it takes all its steps.
+     */
+    patience: Type.Integer({ minimum: 0, maximum: 20 }),
     /** Share of the pictures that is kept back from training, to fit on it what a score is worth; 0: scores stay as they are. */
     calibrate: Share,
   },
@@ -50,5 +57,7 @@ export const defaultRecipe: Recipe = {
   repeatBelow: 0,
   replay: null,
   pseudo: 0.4,
+  multiScale: 0,
+  patience: 0,
   calibrate: 0,
 }

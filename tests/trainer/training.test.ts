@@ -88,6 +88,7 @@ describe('training', () => {
       fingerprint: 'other',
       next: 3,
       steps: 30,
+      plateau: { best: -1, misses: 0 },
       trainedSeconds: 1,
       state: {
         step: 3,

@@ -2,13 +2,13 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { letterboxScale } from '../../protocol/boxes.ts'
 import { resizeInto } from '../../protocol/letterbox.ts'
-import { cellsOf } from '../detector/cells.ts'
+import { type Cells, cellsOf } from '../detector/cells.ts'
 import { headOf } from '../detector/heads/table.ts'
 import { Random } from '../detector/random.ts'
 import type { Specification } from '../detector/specification.ts'
 import { targetsOf } from '../detector/targets.ts'
 import type { Feeds } from '../engine/step-worker.ts'
-import { type Augmentation, type Labelled, mixed, mosaic, plain, single } from './augment.ts'
+import { type Augmentation, type Input, type Labelled, mixed, mosaic, plain, single } from './augment.ts'
 import { pasted } from './paste.ts'
 import { decodePicture } from './picture.ts'
 import { isPartial, type LabelledSample } from './sample.ts'
@@ -18,6 +18,7 @@ export interface LoaderSetup {
   readonly samples: readonly LabelledSample[]
   /** How often each comes in an epoch, on average; their sum is their number. */
   readonly shares: readonly number[]
+  /** The largest input that is asked for. */
   readonly width: number
   readonly height: number
   readonly specification: Specification
@@ -31,6 +32,7 @@ export interface LoaderSetup {
 
 export interface BatchRequest {
   readonly step: number
+  readonly input: Input
   /** The last part of a training goes with less. */
   readonly augmentation: Augmentation
 }
@@ -42,7 +44,7 @@ if (!parentPort) throw new Error('loader-worker runs as a worker thread only')
 const port = parentPort
 const setup = workerData as LoaderSetup
 const { samples, specification, width, height, batch, parts, seed } = setup
-const cells = cellsOf({ width, height, ...specification })
+const cells = new Map<string, Cells>()
 const { oneHot, assign } = headOf(specification)
 const partial = isPartial(samples)
 const cache = new Map<number, Labelled>()
@@ -76,6 +78,13 @@ async function load(index: number): Promise<Labelled> {
   return made
 }
 
+function cellsFor(input: Input): Cells {
+  const key = `${input.width} ${input.height}`
+  const known = cells.get(key) ?? cellsOf({ ...input, ...specification })
+  cells.set(key, known)
+  return known
+}
+
 /** The order of an epoch; every picture as often as its share says. */
 const orders = new Map<number, number[]>()
 function orderOf(epoch: number): number[] {
@@ -88,8 +97,11 @@ function orderOf(epoch: number): number[] {
 }
 
 /** One picture of a batch, augmented. */
-async function augmented(first: Labelled, augmentation: Augmentation, random: Random): Promise<Labelled> {
-  const input = { width, height }
+async function augmented(
+  first: Labelled,
+  { input, augmentation }: Pick<BatchRequest, 'input' | 'augmentation'>,
+  random: Random,
+): Promise<Labelled> {
   const other = () => load(random.integer(samples.length))
   const chance = random.uniform()
   // A share stays as it will be evaluated: the model must also know its camera as it is.
@@ -106,23 +118,23 @@ async function augmented(first: Labelled, augmentation: Augmentation, random: Ra
   return made
 }
 
-async function make({ step, augmentation }: BatchRequest): Promise<Feeds[]> {
+async function make({ step, input, augmentation }: BatchRequest): Promise<Feeds[]> {
   const random = new Random(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(step + 1, 0x85ebca6b))
   const batches: Feeds[] = []
   for (let part = 0; part < parts; part++) {
-    const pictures = new Uint8Array(batch * width * height * 3)
+    const pictures = new Uint8Array(batch * input.width * input.height * 3)
     const labels = []
     for (let i = 0; i < batch; i++) {
       const at = (step * parts + part) * batch + i
       const first = await load(orderOf(Math.floor(at / samples.length))[at % samples.length]!)
-      const made = await augmented(first, augmentation, random)
-      pictures.set(made.picture.data, i * width * height * 3)
+      const made = await augmented(first, { input, augmentation }, random)
+      pictures.set(made.picture.data, i * input.width * input.height * 3)
       labels.push(made.labels)
     }
     batches.push({
-      image: { type: 'uint8', shape: [batch, height, width, 3], data: pictures },
+      image: { type: 'uint8', shape: [batch, input.height, input.width, 3], data: pictures },
       ...targetsOf(labels, {
-        cells,
+        cells: cellsFor(input),
         classes: specification.classes.length,
         positives: setup.positives,
         oneHot,

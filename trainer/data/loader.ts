@@ -2,20 +2,31 @@
 import { Worker } from 'node:worker_threads'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Feeds } from '../engine/step-worker.ts'
-import type { Augmentation } from './augment.ts'
+import type { Augmentation, Input } from './augment.ts'
 import type { BatchAnswer, BatchRequest, LoaderSetup } from './loader-worker.ts'
 
 /** Steps whose batches are made before they are asked for. */
-const ahead = 3
+export const ahead = 3
 
 export class Loader {
   readonly #worker: Worker
   readonly #augmentation: (step: number) => Augmentation
+  readonly #input: (step: number) => Input
   readonly #made = new Map<number, Promise<readonly Feeds[]>>()
   readonly #waiting = new Map<number, { resolve(batches: readonly Feeds[]): void; reject(error: Error): void }>()
 
-  constructor({ setup, augmentation }: { setup: LoaderSetup; augmentation: (step: number) => Augmentation }) {
+  /** @param input size of a step's pictures; the setup's, which is the largest, when left out */
+  constructor({
+    setup,
+    augmentation,
+    input = () => setup,
+  }: {
+    setup: LoaderSetup
+    augmentation: (step: number) => Augmentation
+    input?: (step: number) => Input
+  }) {
     this.#augmentation = augmentation
+    this.#input = input
     this.#worker = new Worker(new URL('./loader-worker.js', import.meta.url), { workerData: setup })
     this.#worker.on('message', (answer: BatchAnswer) => {
       const waiting = this.#waiting.get(answer.step)
@@ -41,7 +52,9 @@ export class Loader {
     // A failure is told to whoever asks for this step; nobody may ever ask for those made ahead.
     made.catch(() => {})
     this.#made.set(step, made)
-    this.#worker.postMessage({ step, augmentation: this.#augmentation(step) } satisfies BatchRequest)
+    const { width, height } = this.#input(step)
+    const request: BatchRequest = { step, input: { width, height }, augmentation: this.#augmentation(step) }
+    this.#worker.postMessage(request)
   }
 
   async stop(): Promise<void> {

@@ -54,7 +54,12 @@ export async function runPage({
     quantization: report.quantization ?? null,
     data: countData({ digest, classes, training: training.samples, heldOut: heldOut.samples, notes: [] }),
     command: `curl -X POST "$HUB/api/runs" -H "authorization: Bearer $TOKEN" -H "content-type: application/json" -d ${quoted(JSON.stringify(wanted))}`,
-    settings: [['dataset version', String(run.dataset.id)], ['trained on', report.device], ...settingRows(run.settings)],
+    settings: [
+      ['dataset version', String(run.dataset.id)],
+      ['trained on', report.device],
+      ...(result.stopped ? [['cut short', result.stopped] as const] : []),
+      ...settingRows(run.settings),
+    ],
     machine: await machineFacts(),
   })
 }

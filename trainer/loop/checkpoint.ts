@@ -5,7 +5,7 @@ import { parseJson } from '../../protocol/parse.ts'
 import type { TrainerState } from '../engine/trainer-state.ts'
 
 const Header = Type.Object({
-  v: Type.Literal(2),
+  v: Type.Literal(3),
   /** What must be the same for a resume to be the same training. */
   fingerprint: Type.String(),
   /** Updates that were made: fewer than the steps taken where some were left out. */
@@ -15,24 +15,27 @@ const Header = Type.Object({
   /** Planned at the start; a resume keeps it, so that the schedule does not jump. */
   steps: Type.Integer({ minimum: 1 }),
   trainedSeconds: Type.Number({ minimum: 0 }),
+  /** What was seen of pictures kept back. */
+  plateau: Type.Object({ best: Type.Number(), misses: Type.Integer({ minimum: 0 }) }),
   parameters: Type.Integer({ minimum: 1 }),
   statistics: Type.Integer({ minimum: 0 }),
 })
 
-export interface Checkpoint extends Pick<Static<typeof Header>, 'fingerprint' | 'next' | 'steps' | 'trainedSeconds'> {
+export interface Checkpoint extends Pick<Static<typeof Header>, 'fingerprint' | 'next' | 'steps' | 'trainedSeconds' | 'plateau'> {
   readonly state: TrainerState
 }
 
 const vectors = ['parameters', 'moment1', 'moment2', 'average', 'statistics'] as const
 
-export function encodeCheckpoint({ fingerprint, next, steps, trainedSeconds, state }: Checkpoint): Uint8Array {
+export function encodeCheckpoint({ fingerprint, next, steps, trainedSeconds, plateau, state }: Checkpoint): Uint8Array {
   const header = {
-    v: 2,
+    v: 3,
     fingerprint,
     step: state.step,
     next,
     steps,
     trainedSeconds,
+    plateau,
     parameters: state.parameters.length,
     statistics: state.statistics.length,
   }
@@ -74,7 +77,8 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
     state[name] = new Float32Array(Uint8Array.prototype.slice.call(bytes, offset, offset + size).buffer)
     offset += size
   }
-  return { fingerprint: header.fingerprint, next: header.next, steps: header.steps, trainedSeconds: header.trainedSeconds, state }
+  const { fingerprint, next, steps, trainedSeconds, plateau } = header
+  return { fingerprint, next, steps, trainedSeconds, plateau, state }
 }
 
 const none = new Float32Array(0)

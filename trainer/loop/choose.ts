@@ -55,6 +55,8 @@ export async function chosen(
     const { model } = await train({
       ...options,
       ...settings(candidate),
+      // A trial is judged after all its steps.
+      recipe: { ...settings(candidate).recipe, patience: 0 },
       samples: training,
       steps: trial,
       minutes: options.minutes && (options.minutes * trial) / steps,

@@ -40,5 +40,10 @@ export async function trainWithUnlabelled(options: TrainOptions, { paths, teache
     onCheckpoint: options.onCheckpoint && (async (bytes, step) => await options.onCheckpoint?.(bytes, step + first)),
     onCandidate: options.onCandidate && (async (model, step) => await options.onCandidate?.(model, step + first)),
   })
-  return { ...result, steps: result.steps + (begun?.steps ?? 0), seconds: result.seconds + (begun?.seconds ?? 0) }
+  return {
+    ...result,
+    stopped: result.stopped ?? begun?.stopped ?? null,
+    steps: result.steps + (begun?.steps ?? 0),
+    seconds: result.seconds + (begun?.seconds ?? 0),
+  }
 }

@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto'
 import { MuninnError } from '../../protocol/errors.ts'
 import { defaultRecipe, type Recipe } from '../../protocol/recipe.ts'
-import { Loader } from '../data/loader.ts'
+import type { Input } from '../data/augment.ts'
+import { ahead, Loader } from '../data/loader.ts'
 import { isPartial, type LabelledSample, objectsOf } from '../data/sample.ts'
 import { sharesOf } from '../data/sampling.ts'
 import { type Cut, validationCut } from '../data/validation-cut.ts'
@@ -18,6 +19,8 @@ import type { Device } from '../engine/devices/executor.ts'
 import { allFinite, firstNotFinite } from '../engine/finite.ts'
 import { packed, type Slot, type StepGraph } from '../engine/step-graph.ts'
 import { initialState, type TrainerState } from '../engine/trainer-state.ts'
+import { precisionOf, score } from '../evaluation/compare.ts'
+import { measureModel } from '../evaluation/measure.ts'
 import { floatTensor, type Graph } from '../onnx/graph.ts'
 import { readOnnx } from '../onnx/read.ts'
 import { writeOnnx } from '../onnx/write.ts'
@@ -27,8 +30,11 @@ import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoin
 import { layersOf, stageRates, trainedParameters } from './layers.ts'
 import { LossWatch } from './loss-watch.ts'
 import { measure, type Plan, planOn } from './plan.ts'
+import { cutShort, isLook, looked, noLook } from './plateau.ts'
 import { augmentationAt } from './recipe.ts'
 import { averageDecayAt, epochsFor, rateAt } from './schedule.ts'
+import { SizedRunner } from './sized-runner.ts'
+import { sizeAt, sizesAround } from './sizes.ts'
 
 export interface TrainingProgress {
   readonly step: number
@@ -88,6 +94,8 @@ export interface TrainResult {
   readonly seconds: number
   /** Where it was trained, and why there. */
   readonly device: string
+  /** Why it was cut short; null: it took all its steps, or was cut short before it was resumed. */
+  readonly stopped: string | null
 }
 
 interface Start {
@@ -136,6 +144,22 @@ function owned(core: Graph): string[] {
   return [...trainable(core), ...statistics.filter((name) => core.initializers.get(name)?.type === 'float32')]
 }
 
+/** The sizes of a training's pictures. A base whose nodes fix its size has one. */
+function sizesFor({ core, width, height }: Start, { multiScale }: Recipe, onLog: (words: string) => void): Input[] {
+  const own = { width, height }
+  if (multiScale === 0) return [own]
+  const sizes = sizesAround(own, multiScale)
+  try {
+    for (const size of sizes) withInput(core, { batch: 1, ...size })
+    if (sizes.length > 1) onLog(`sizes of the input: ${sizes.map((size) => `${size.width} x ${size.height}`).join(', ')}`)
+    return sizes
+  } catch (error) {
+    if (!(error instanceof MuninnError)) throw error
+    onLog(`${error.message}; it is trained at one size`)
+    return [own]
+  }
+}
+
 /** The deployed file that a training with these options begins with: classes and size changed, nothing learnt. */
 export function startingModel(options: TrainOptions): Uint8Array {
   const start = startFrom(options)
@@ -164,12 +188,18 @@ export function plannedSteps({ steps, epochs, samples, batch = 8 }: TrainOptions
   return steps ?? Math.max(30, Math.ceil(((epochs ?? epochsFor(samples.length)) * samples.length) / perStep))
 }
 
-/** Pictures to learn from, and those kept back to fit on them what a score is worth. */
-function cutFor({ calibrate }: Recipe, { samples, seed = 1 }: TrainOptions): Cut {
-  if (calibrate === 0) return { training: samples, validation: [] }
+/** Share of the pictures that are looked at to see whether it still gets better, where none are kept back for another purpose. */
+const lookedAt = 0.15
+/** More of them only take time. */
+const mostLookedAt = 60
+
+/** Pictures to learn from, and those kept back: to fit on them what a score is worth, and to see whether it still gets better. */
+function cutFor({ calibrate, patience }: Recipe, { samples, seed = 1 }: TrainOptions): Cut {
+  const share = calibrate > 0 ? calibrate : patience > 0 ? lookedAt : 0
+  if (share === 0) return { training: samples, validation: [] }
   const { training, validation } = validationCut(
     samples.filter(({ pseudo }) => !pseudo),
-    calibrate,
+    share,
     seed,
   )
   return { training: [...training, ...samples.filter(({ pseudo }) => pseudo)], validation }
@@ -196,9 +226,11 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const peak = peakRate(options)
   const rates = stageRates(layers, rateDecay)
   const heads = new Set(specification.classifiers.flatMap(({ weight, bias }) => [weight, bias]))
-  const planned = (device: Device) =>
+  const planned = (device: Device, input: Input = start) =>
     planOn(device, {
       ...start,
+      width: input.width,
+      height: input.height,
       batch,
       partial: isPartial(samples),
       workers: options.workers,
@@ -213,8 +245,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       setup: {
         samples,
         shares: sharesOf(samples, recipe),
-        width,
-        height,
+        width: Math.max(...sizes.map((each) => each.width)),
+        height: Math.max(...sizes.map((each) => each.height)),
         specification,
         positives,
         batch: micro,
@@ -223,7 +255,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         cacheBytes: 1.5e9,
       },
       augmentation: (at) => augmentationAt(recipe, at, steps),
+      input: (at) => sizeAt(at, { input: start, sizes, steps, closing: recipe.closing, seed }),
     })
+  const sizes = sizesFor(start, recipe, onLog)
   // Until their number is known, for measurements: as in the midst of a training.
   let steps = Number.POSITIVE_INFINITY
   const { device: choice = 'cpu' } = options
@@ -240,7 +274,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const resumed = resumeFrom(options.resume, fingerprint, onLog)
   const state = resumed?.state ?? fresh(plan)
   steps = resumed?.steps ?? plannedSteps(options, perStep)
-  const runner = plan.runner(state)
+  let plateau = resumed?.plateau ?? noLook
+  let stopped: string | null = null
+  const runner = new SizedRunner({ input: start, plan, state, planned: (input) => planned(device, input) })
   const loader = loaderOf(plan)
   let begun = performance.now()
   const before = (resumed?.trainedSeconds ?? 0) * 1000
@@ -252,7 +288,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const save = async () => {
     await runner.sync()
     const trainedSeconds = elapsed() / 1000
-    await options.onCheckpoint?.(encodeCheckpoint({ fingerprint, next: reached, steps, trainedSeconds, state }), reached)
+    await options.onCheckpoint?.(encodeCheckpoint({ fingerprint, next: reached, steps, trainedSeconds, plateau, state }), reached)
     saved = performance.now()
   }
   try {
@@ -293,6 +329,24 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         imagesPerSecond: perStep / secondsPerStep,
         etaSeconds: (steps - at - 1) * secondsPerStep,
       })
+      if (plateau.misses < recipe.patience && validation.length > 0 && isLook(at, steps)) {
+        await runner.sync()
+        const kept = validation.slice(0, mostLookedAt)
+        const { pictures } = await measureModel(exportModel(start, step, state), {
+          samples: kept,
+          classes: options.classes,
+          signal,
+        })
+        plateau = looked(plateau, precisionOf(score(pictures, options.classes.length))['mAP50-95'])
+        const short = plateau.misses < recipe.patience ? steps : cutShort(at, { steps, closing: recipe.closing, ahead })
+        if (short < steps) {
+          stopped = `at step ${at + 1} of ${steps}: no better than mAP50-95 ${plateau.best.toFixed(3)} on ${kept.length} pictures kept back for ${plateau.misses} looks`
+          onLog(
+            `${stopped}; it closes in ${short - at - 1} steps, which saves about ${(((steps - short) * secondsPerStep) / 60).toFixed(1)} min`,
+          )
+          steps = short
+        }
+      }
       if (performance.now() - saved > (options.checkpointSeconds ?? 30) * 1000 && at + 1 < steps) await save()
       if (options.onCandidate && at + 1 < steps && (at + 1) % Math.max(25, Math.ceil(steps / 6)) === 0) {
         await runner.sync()
@@ -308,9 +362,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     await loader.stop()
     await runner.stop()
   }
-  const result = { width, height, steps, seconds: elapsed() / 1000, device: described }
+  const result = { width, height, steps, seconds: elapsed() / 1000, device: described, stopped }
   const model = exportModel(start, step, state)
-  if (validation.length === 0) return { ...result, model, specification }
+  if (validation.length === 0 || recipe.calibrate === 0) return { ...result, model, specification }
   const fitted = await calibrated(model, { samples: validation, signal })
   onLog(
     `calibration error ${fitted.before.toFixed(3)}, ${fitted.specification.calibration ? `${fitted.after.toFixed(3)} with fitted scores` : 'which fitting does not make smaller'} (${validation.length} pictures kept back)`,

@@ -43,7 +43,7 @@ export async function trainingReport({
     quantization,
     data: countData({ ...data, classes: data.heldOutClasses }),
     command,
-    settings: [['trained on', result.device]],
+    settings: [['trained on', result.device], ...(result.stopped ? [['cut short', result.stopped] as const] : [])],
     machine: await machineFacts(),
   }
 }

@@ -425,6 +425,12 @@ export const chinese: Readonly<Record<string, string>> = {
   'Show rare classes more often': '多看罕见类别',
   'Classes in fewer than this share of the pictures. Common classes are seen less often for it.':
     '针对出现在少于这一比例图片中的类别。常见类别会相应少看一些。',
+  'Change the size of the input': '变换输入尺寸',
+  'Every few steps, by up to this share. May help where objects come in all sizes; takes a little longer and, at the largest, more memory.':
+    '每隔若干步变换，幅度最多为这一比例。目标大小不一时可能有用；略慢，最大尺寸时占用更多内存。',
+  'Cut short a training that no longer gets better': '不再变好时提前收尾',
+  'After so many looks without a gain, 0 for never: 20 looks are a whole training, 4 a fair choice. Saves minutes; 15 % of the labelled pictures are kept back to look at.':
+    '连续若干次查看都没有提高时收尾，0 为从不：整个训练共查看 20 次，4 次较合适。可节省时间；会留出 15 % 的已标注图片用于查看。',
   'Share of old pictures': '旧图片的比例',
   'Those that the starting model has learnt. Empty: as many as there are. Less gives new labels more weight; at 0 what was learnt is soon forgotten.':
     '指起始模型已学过的图片。留空：有多少用多少。调低则新标注分量更重；为 0 时学过的很快会忘掉。',
