@@ -1,6 +1,7 @@
 /** The pictures that wait for this person: leased ahead, answered, taken back. */
 import { useQueryClient } from '@tanstack/react-query'
 import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { flushSync } from 'react-dom'
 import { ApiError, call, useApi } from '../api.ts'
 import { tellError } from '../parts/tell.ts'
 import type { LabelBox, LabelStore, UndoStack } from './label-store.ts'
@@ -93,8 +94,11 @@ export function useWork(store: LabelStore, undo: UndoStack, wanted: string | und
         // Someone who went away for lunch did not label for an hour.
         milliseconds: Math.min(Date.now() - shownAt.current, 300_000),
       })
-      setDone((before) => [...before.slice(-49), task])
-      setTasks((before) => before.slice(1))
+      // At once, or the next key, however quick the hand or slow the machine, would still mean this picture.
+      flushSync(() => {
+        setDone((before) => [...before.slice(-49), task])
+        setTasks((before) => before.slice(1))
+      })
       queries.invalidateQueries({ queryKey: ['/api/tasks/counts'] }).catch(() => {})
       if (tasks.length <= 3) refill().catch(() => {})
     },
