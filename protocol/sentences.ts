@@ -31,8 +31,9 @@ export const sentences = {
     'Only {{count}} held-out pictures; at least {{minimum}} are needed to judge. Label more audit and held-out samples.',
   'gate.few-pictures_one':
     'Only {{count}} held-out picture; at least {{minimum}} are needed to judge. Label more audit and held-out samples.',
-  'gate.first-model': 'First model: mAP50 is {{value}}; there is no champion to beat.',
-  'gate.finds-nothing': 'First model: it finds nothing on the held-out pictures (mAP50 is 0).',
+  'gate.first-model': 'First model: mAP50 is {{value}} (at least {{minimum}} is asked for); there is no champion to beat.',
+  'gate.first-weak':
+    'First model: mAP50 on the held-out pictures is {{value}}, but at least {{minimum}} is asked for. Label more, or let it train longer.',
   'gate.no-comparison': 'The champion was not evaluated on the same held-out pictures, so there is nothing to compare with.',
   'gate.former-champion': 'It was compared with {{former}}, but {{champion}} has become champion in the meantime. Train again.',
   'gate.gain': 'mAP50 {{before}} → {{after}} ({{gain}}), at least {{minimum}} is asked for.',

@@ -38,8 +38,10 @@ export function decideGate({ report, settings, model, champion }: GateQuestion):
   else against.push(say('gate.few-pictures', judged))
 
   if (champion === null) {
-    if (challenger.mAP50.value > 0) for_.push(say('gate.first-model', { value: points(challenger.mAP50.value) }))
-    else against.push(say('gate.finds-nothing'))
+    const numbers = { value: points(challenger.mAP50.value), minimum: points(settings.firstModelMinimum) }
+    if (challenger.mAP50.value > 0 && challenger.mAP50.value >= settings.firstModelMinimum)
+      for_.push(say('gate.first-model', numbers))
+    else against.push(say('gate.first-weak', numbers))
   } else if (!report.champion || !report.difference) {
     against.push(say('gate.no-comparison'))
   } else if (report.champion.model !== champion) {

@@ -171,8 +171,13 @@ export const Settings = Type.Object(
         /** No class may lose more AP50 than this. */
         maximumClassLoss: Share,
         minimumImages: Type.Integer({ minimum: 1, default: 10 }),
+        /** Least mAP50 of a first model, which has no champion to beat: below it, devices do better by motion and novelty alone. */
+        firstModelMinimum: Type.Number({ minimum: 0, maximum: 1, default: 0.1 }),
       },
-      { additionalProperties: false, default: { minimumGain: 0.01, tolerance: 0, maximumClassLoss: 0.1, minimumImages: 10 } },
+      {
+        additionalProperties: false,
+        default: { minimumGain: 0.01, tolerance: 0, maximumClassLoss: 0.1, minimumImages: 10, firstModelMinimum: 0.1 },
+      },
     ),
     training: TrainingSettings,
     mining: MiningSettings,

@@ -6,7 +6,7 @@ import { inEnglish } from '../../protocol/sentences.ts'
 
 const champion = 'c'.repeat(64)
 const model = 'd'.repeat(64)
-const settings: GateSettings = { minimumGain: 0.01, tolerance: 0, maximumClassLoss: 0.1, minimumImages: 10 }
+const settings: GateSettings = { minimumGain: 0.01, tolerance: 0, maximumClassLoss: 0.1, minimumImages: 10, firstModelMinimum: 0.1 }
 
 const exact = (value: number) => ({ value, low: value, high: value })
 const evaluation = (
@@ -66,11 +66,19 @@ const cases: {
     says: /First model/,
   },
   {
-    name: 'holds a first model that finds nothing',
-    report: report(evaluation(model, 0), null, null),
+    name: 'holds a first model that finds next to nothing, though nothing is there to beat',
+    report: report(evaluation(model, 0.003), null, null),
     champion: null,
     passed: false,
-    says: /finds nothing/,
+    says: /0\.003, but at least 0\.100 is asked for/,
+  },
+  {
+    name: 'holds a first model that finds nothing, even where no least is set',
+    report: report(evaluation(model, 0), null, null),
+    champion: null,
+    settings: { firstModelMinimum: 0 },
+    passed: false,
+    says: /mAP50 on the held-out pictures is 0\.000/,
   },
   {
     name: 'holds a first model judged on too few pictures',

@@ -12,7 +12,7 @@ const facts = (change: Partial<RoundFacts>): RoundFacts => ({
     labelsPerRound: 40,
     autoTrain: true,
     autoDeploy: false,
-    gate: { minimumGain: 0.01, tolerance: 0, maximumClassLoss: 0.1, minimumImages: 10 },
+    gate: { minimumGain: 0.01, tolerance: 0, maximumClassLoss: 0.1, minimumImages: 10, firstModelMinimum: 0.1 },
   },
   run: null,
   rollout: null,

@@ -115,6 +115,8 @@ export const chinese: Readonly<Record<string, string>> = {
   'Latest hard frames': '最新的难例',
   'Lease of a picture, seconds': '图片租约（秒）',
   'Least gain of mAP50': 'mAP50 最低提升',
+  'Least mAP50 of a first model': '首个模型的最低 mAP50',
+  'It has no champion to beat. Below this, devices go on without a model.': '它没有现役模型可比。低于此值，设备继续无模型运行。',
   'Least pictures': '最少图片数',
   'Left empty, the hub chooses {{count}}. The others follow when these have proved it.':
     '留空则由中心选 {{count}} 台。它们通过后其余设备跟进。',

@@ -224,6 +224,14 @@ function LoopSettings({ settings, disabled }: { settings: Settings; disabled: bo
                 {...form.getInputProps('gate.maximumClassLoss')}
               />
             </Group>
+            <NumberInput
+              label={t('Least mAP50 of a first model')}
+              description={t('It has no champion to beat. Below this, devices go on without a model.')}
+              step={0.05}
+              min={0}
+              max={1}
+              {...form.getInputProps('gate.firstModelMinimum')}
+            />
           </Section>
           <Section title={t('Mining')} about={t('Which frames devices send. Devices take it over within seconds.')}>
             <Group grow align="flex-end">
