@@ -62,6 +62,7 @@ export const sentences = {
   'rollout.replaced': 'Replaced by a rollout of another model.',
   'rollout.by': '({{name}})',
 
+  'run.restarted': 'Trainer {{trainer}} was started again.',
   'run.silent': 'Trainer {{trainer}} went silent.',
   'run.given-up': 'Given up after {{count}} attempts.',
   'run.given-up_one': 'Given up after {{count}} attempt.',

@@ -71,20 +71,24 @@ export class TrainerDesk {
     return this.#seen.size
   }
 
-  /** The next run, or null when there is nothing to do. A run of a dead trainer comes with the step of its last checkpoint. */
-  async lease({ trainer, device }: Static<typeof LeaseRun>): Promise<RunLease | null> {
+  /**
+   * The run that this trainer had when it was started again, else the next one; null when there is nothing to do. A name proves nothing
+   * (two trainers may have one): only the lease itself does. A run of a dead trainer comes with the step of its last checkpoint.
+   */
+  async lease({ trainer, device, held }: Static<typeof LeaseRun>): Promise<RunLease | null> {
     const { knex, runs, models, now } = this.#parts
     this.#seen.set(trainer, now())
     await this.reclaim()
+    const own = held && (await this.#held(held, trainer))
     const lease = randomBytes(24).toString('base64url')
     const id = await knex.transaction(async (trx) => {
-      const row = await runs.oldestQueued(trx)
+      const row = own ?? (await runs.oldestQueued(trx))
       if (!row) return null
       // The champion of now: what the challenger must beat, even if it changed while the run waited.
       const champion = (await models.champion(trx))?.sha256 ?? null
       const taken = await runs.change(
         row.id,
-        { state: 'queued' },
+        { state: row.state, lease: row.lease },
         {
           state: 'running',
           trainer,
@@ -122,6 +126,15 @@ export class TrainerDesk {
       unlabelled: row.unlabelled === null ? [] : parseJson(Samples, row.unlabelled, 'stored pictures without labels'),
       checkpointStep: row.checkpoint_step,
     }
+  }
+
+  /** The run of a lease that still is the right one. One that has killed its trainer too often fails instead. */
+  async #held({ run, lease }: NonNullable<Static<typeof LeaseRun>['held']>, trainer: string): Promise<RunRow | undefined> {
+    const row = await this.#parts.runs.find(run)
+    if (row?.state !== 'running' || row.lease !== lease) return undefined
+    if (row.attempts < maxAttempts) return row
+    await this.#giveUpAttempt(row, [say('run.restarted', { trainer })], true)
+    return undefined
   }
 
   /** Puts runs back into the queue whose trainer has gone silent; those tried too often fail. */

@@ -304,7 +304,12 @@ export const Logs = Type.Object(
 
 /** POST /api/trainer/lease -> 200 RunLease, or 204 when there is nothing to do. */
 export const LeaseRun = Type.Object(
-  { trainer: Type.String({ minLength: 1, maxLength: 128 }), device: Type.String({ maxLength: 256 }) },
+  {
+    trainer: Type.String({ minLength: 1, maxLength: 128 }),
+    device: Type.String({ maxLength: 256 }),
+    /** A lease that it was given before it was started again: whoever has it may go on at once; the old lease is worth nothing then. */
+    held: Type.Optional(Type.Object({ run: Type.Integer(), lease: Type.String({ minLength: 1, maxLength: 64 }) }, strict)),
+  },
   strict,
 )
 export const RunLease = Type.Object(

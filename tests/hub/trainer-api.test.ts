@@ -15,7 +15,7 @@ import {
   Run,
   type RunLease,
 } from '../../protocol/http/training.ts'
-import { inEnglish, quote } from '../../protocol/sentences.ts'
+import { inEnglish, quote, say } from '../../protocol/sentences.ts'
 import { notExhaustive } from '../../trainer/data/sample.ts'
 import { HubApi } from '../../trainer/hub-client/hub-api.ts'
 import { RunFiles } from '../../trainer/hub-client/run-files.ts'
@@ -95,6 +95,42 @@ describe('trainer API', () => {
     assert.equal(code(late), 'LEASE_LOST')
     await other.heartbeat(second, 6)
     assert.ok(!(await test.hub.blobs.has(sha256(Buffer.from('weights 2')))), 'only the last checkpoint is kept')
+  })
+
+  it('gives a trainer that was started again its own run at once, and nobody else', async (t) => {
+    const { test, run } = await withRun(t)
+    const [trainer, namesake] = [await TrainerPlayer.create(test), await TrainerPlayer.create(test)]
+    const first = (await trainer.lease())!
+    await trainer.request('PUT', `/api/trainer/runs/${run.id}/checkpoint?step=3`, Buffer.from('weights 3'), first.lease)
+    const held = { run: run.id, lease: first.lease }
+    // Not by the name, not by half of what the lease is.
+    assert.equal(await namesake.lease(), null)
+    assert.equal(await namesake.lease({ run: run.id, lease: 'guess' }), null)
+    assert.equal(await namesake.lease({ run: run.id + 1, lease: first.lease }), null)
+    await trainer.heartbeat(first, 4)
+
+    const second = (await trainer.lease(held))!
+    assert.deepEqual([second.run.id, second.run.attempts, second.checkpointStep], [run.id, 2, 3])
+    assert.notEqual(second.lease, first.lease)
+    // Should the first process still live, it has lost the run: one lease counts at any time.
+    await assert.rejects(trainer.heartbeat(first, 5), /LEASE_LOST/)
+    assert.equal(await trainer.lease(held), null, 'a lease is given back once')
+    await trainer.heartbeat(second, 5)
+    assert.equal((await finish(trainer, second)).status, 200)
+    assert.equal(await trainer.lease({ run: run.id, lease: second.lease }), null, 'the run is over')
+  })
+
+  it('gives a run up that has killed its trainer so many times, however quickly that was back', async (t) => {
+    const { test, run } = await withRun(t)
+    const trainer = await TrainerPlayer.create(test)
+    let lease = (await trainer.lease())!
+    for (let attempt = 2; attempt <= maxAttempts; attempt++) {
+      lease = (await trainer.lease({ run: run.id, lease: lease.lease }))!
+      assert.equal(lease.run.attempts, attempt)
+    }
+    assert.equal(await trainer.lease({ run: run.id, lease: lease.lease }), null)
+    const failed = await test.ask(Run, 'GET', `/api/runs/${run.id}`)
+    assert.deepEqual(failed.error, [say('run.restarted', { trainer: 'trainer-1' }), say('run.given-up', { count: maxAttempts })])
   })
 
   it('lets a trainer keep a run that nobody else took, though it was late', async (t) => {

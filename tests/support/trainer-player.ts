@@ -58,8 +58,10 @@ export class TrainerPlayer {
     return await this.#test.request(method, url, body, headers)
   }
 
-  async lease(): Promise<RunLease | null> {
-    const answer = await this.request('POST', '/api/trainer/lease', { trainer: this.#name, device: 'cpu' })
+  /** @param held as after a restart: a lease that it was given before */
+  async lease(held?: { run: number; lease: string }): Promise<RunLease | null> {
+    const body = { trainer: this.#name, device: 'cpu', ...(held && { held }) }
+    const answer = await this.request('POST', '/api/trainer/lease', body)
     if (answer.status === 204) return null
     if (answer.status !== 200) throw new Error(JSON.stringify(answer.body))
     return parse(RunLease, answer.body, 'lease')

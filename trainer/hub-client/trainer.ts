@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { RunLease } from '../../protocol/http/training.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { DeviceChoice } from '../engine/devices/choose-device.ts'
+import { HeldLease } from './held-lease.ts'
 import type { HubApi } from './hub-api.ts'
 import { RunWorker } from './run-worker.ts'
 
@@ -42,16 +43,26 @@ export class HubTrainer {
   async #run(): Promise<void> {
     const { api, name, machine, device, log, folder } = this.#options
     let wait = idleMilliseconds
+    const disk = new HeldLease({ folder })
+    let held = disk.read()
     while (!this.#stopping.signal.aborted) {
       try {
-        const response = await api.request('POST', '/api/trainer/lease', { trainer: name, device: machine })
+        const response = await api.request('POST', '/api/trainer/lease', {
+          trainer: name,
+          device: machine,
+          ...(held && { held }),
+        })
         wait = idleMilliseconds
+        held = null
         if (response.status === 200) {
           const lease = parse(RunLease, await response.json(), 'the lease of a run')
           log(`takes run ${lease.run.id} (attempt ${lease.run.attempts})`)
+          disk.write({ run: lease.run.id, lease: lease.lease })
           this.#worker = new RunWorker({ api, folder, lease, machine, device, log })
           await this.#worker.work()
           this.#worker = null
+          // A trainer that is stopped goes on with it when it is started again.
+          if (!this.#stopping.signal.aborted) disk.forget()
           continue
         }
       } catch (error) {

@@ -50,6 +50,7 @@ export const chineseSentences: Readonly<Record<SentenceKey, string>> = {
   'rollout.replaced': '已被另一模型的发布取代。',
   'rollout.by': '（{{name}}）',
 
+  'run.restarted': '训练器 {{trainer}} 已重新启动。',
   'run.silent': '训练器 {{trainer}} 没有响应。',
   'run.given-up': '尝试 {{count}} 次后放弃。',
   'run.waits-again': '训练重新等待训练器。',
