@@ -6,7 +6,13 @@ import { inEnglish } from '../../protocol/sentences.ts'
 
 const champion = 'c'.repeat(64)
 const model = 'd'.repeat(64)
-const settings: GateSettings = { minimumGain: 0.01, tolerance: 0, maximumClassLoss: 0.1, minimumImages: 10, firstModelMinimum: 0.1 }
+const settings: GateSettings = {
+  minimumGain: 0.01,
+  tolerance: 0,
+  maximumClassLoss: 0.1,
+  minimumImages: 10,
+  firstModelMinimum: 0.1,
+}
 
 const exact = (value: number) => ({ value, low: value, high: value })
 const evaluation = (
