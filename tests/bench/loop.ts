@@ -10,8 +10,7 @@ import { cpus, tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { Type } from 'typebox'
-import { Device, Rollout, Settings } from '../../protocol/http/fleet.ts'
+import { DevicePage, Rollout, Settings } from '../../protocol/http/fleet.ts'
 import { QueueCounts, SamplePage } from '../../protocol/http/labelling.ts'
 import { ModelVersion, Run } from '../../protocol/http/training.ts'
 import { inEnglish } from '../../protocol/sentences.ts'
@@ -80,8 +79,8 @@ async function show(hub: HubProcess, folder: string, pictures: readonly Labelled
   await waitFor(
     hub.api,
     '/api/devices',
-    Type.Array(Device),
-    ([first]) =>
+    DevicePage,
+    ({ devices: [first] }) =>
       first?.status?.cameras.every(({ state, source }) => state === 'ended' && source.includes(name)) === true &&
       first.telemetry?.outbox.samples === 0 &&
       (first.telemetry.cameras[0]?.frames ?? 0) >= pictures.length,
