@@ -74,8 +74,13 @@ function lossGraph(head: Exclude<Specification['head'], 'fixed'>) {
   const numbers = Float32Array.from({ length: batch * count * width }, (_, i) => 1.2 * Math.sin(0.37 * i + 1))
   const rows = g.initializer('rows', floatTensor([batch * count, width], numbers))
   const each = Array.from({ length: positives }, (_, k) => {
-    const cell = (k * 37 + 11) % count
-    return { cell, row: (k % batch) * count + cell, label: k % classes.length, weight: Number(k < positives - 1), k }
+    // The fifth answers for the third's box, from the cell beside it.
+    const cell = k === 4 ? ((2 * 37 + 11) % count) + 1 : (k * 37 + 11) % count
+    const twin = k === 4 ? 2 : k
+    const twinCell = (twin * 37 + 11) % count
+    const [x, y] = [cells.x[twinCell]!, cells.y[twinCell]!]
+    const target = [x - 6 - 3 * twin, y - 9 - 2 * twin, x + 8 + 2 * twin, y + 5 + 3 * twin]
+    return { cell, row: (k % batch) * count + cell, label: twin % classes.length, weight: Number(k < positives - 1), target }
   })
   const column = (of: (one: (typeof each)[number]) => readonly number[], width: number) =>
     g.constant(each.flatMap(of), [positives, width])
@@ -115,10 +120,7 @@ function lossGraph(head: Exclude<Specification['head'], 'fixed'>) {
     index,
     classIndex,
     oneHot: column(({ label }) => classes.map((_, i) => Number(i === label)), classes.length),
-    target: column(({ cell, k }) => {
-      const [x, y] = [cells.x[cell]!, cells.y[cell]!]
-      return [x - 6 - 3 * k, y - 9 - 2 * k, x + 8 + 2 * k, y + 5 + 3 * k]
-    }, 4),
+    target: column(({ target }) => target, 4),
     weight: column(({ weight }) => [weight], 1),
     rowWeight: g.filled([batch * count, 1], 1),
     classWeight: null,

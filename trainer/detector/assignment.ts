@@ -77,6 +77,30 @@ function columnsOf(cells: Cells, start: number, end: number): number {
 }
 
 /**
+ * All cells that may answer for a box, for heads whose loss chooses among them by what they predict: of the nine nearest of each grid those
+ * whose centre lies within the box, the nearest `most` in strides; the nearest one alone where none does. A cell is the candidate of one box, that
+ * with the nearest centre.
+ */
+export function candidatesWithin(truths: readonly Box[], cells: Cells, most: number): Assignment[] {
+  const owner = new Map<number, { truth: number; distance: number }>()
+  for (const [truth, box] of truths.entries()) {
+    const near = nearest(box, cells)
+      .map((cell) => {
+        const [x, y] = [cells.x[cell]!, cells.y[cell]!]
+        const distance = Math.hypot(x - (box[0] + box[2]) / 2, y - (box[1] + box[3]) / 2) / cells.stride[cell]!
+        return { cell, distance, inside: Math.min(x - box[0], y - box[1], box[2] - x, box[3] - y) > 0.01 }
+      })
+      .sort((a, b) => a.distance - b.distance || a.cell - b.cell)
+    const inside = near.filter((each) => each.inside)
+    for (const { cell, distance } of inside.length > 0 ? inside.slice(0, most) : near.slice(0, 1)) {
+      const before = owner.get(cell)
+      if (!before || distance < before.distance) owner.set(cell, { truth, distance })
+    }
+  }
+  return [...owner].map(([cell, { truth }]) => ({ cell, truth })).sort((a, b) => a.cell - b.cell)
+}
+
+/**
  * FastestDet's matching, for one grid: the four cells whose corners lie about the box's centre, the one that it lies in and those right of and
  * below that. A cell answers for the box with the nearest centre.
  */

@@ -2,6 +2,7 @@
 import { cpus } from 'node:os'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Loader } from '../data/loader.ts'
+import { headOf } from '../detector/heads/table.ts'
 import { losses, trainingGraph } from '../detector/loss.ts'
 import type { Specification } from '../detector/specification.ts'
 import { DeviceRunner } from '../engine/devices/device-runner.ts'
@@ -25,7 +26,7 @@ export function microBatches(batch: number): { parts: number; micro: number } {
   return { parts, micro: Math.ceil(batch / parts) }
 }
 
-/** Most cells that can answer for true boxes in one micro-batch. */
+/** Most cells that can answer for true boxes in one picture, where a head does not say. */
 const positivesPerPicture = 96
 
 export interface PlanOptions {
@@ -65,7 +66,7 @@ export function isShort({ keptBytes, sessions, available }: { keptBytes: number;
 export async function planOn(device: Device, options: PlanOptions): Promise<Plan> {
   const { core, specification, width, height, batch, partial, parameters, rateScale, decay } = options
   const { parts, micro } = device === 'cpu' ? microBatches(batch) : { parts: 1, micro: batch }
-  const positives = positivesPerPicture * micro
+  const positives = (headOf(specification).positives ?? positivesPerPicture) * micro
   const source: StepOptions = {
     graph: trainingGraph(core, specification, { batch: micro, width, height, positives, partial }),
     losses: [...losses],

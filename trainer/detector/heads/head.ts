@@ -75,6 +75,8 @@ export interface HeadKind {
   readonly newClassBias: number
   /** Whether the loss wants `oneHot`. */
   readonly oneHot: boolean
+  /** Most rows that can answer for boxes in one picture; 96 where left out. */
+  readonly positives?: number
   /** Which rows answer for which box; adaptive training sample selection where left out. */
   readonly assign?: (truths: readonly Box[], cells: Cells) => Assignment[]
   /** Boxes [.., 4] x1 y1 x2 y2 in input pixels. */
