@@ -56,6 +56,7 @@ export async function buildApp(parts: HubParts): Promise<App> {
 
   app.setErrorHandler((error, request, reply) => {
     const known = toMuninnError(error)
+    parts.metrics.requestRefused(known.code)
     if (known.status >= 500) request.log.error({ err: error, url: request.url }, 'request failed')
     const message = known.code === 'INTERNAL' ? `${errors.INTERNAL.meaning} (${request.id})` : known.message
     return reply.status(known.status).send({ code: known.code, message, ...(known.said && { said: known.said }) })

@@ -196,6 +196,7 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
     events,
     now,
     mqttUrl: () => config.publicMqttUrl ?? broker.url,
+    onDeploymentEnded: (state) => metrics.deploymentEnded(state),
     countSamples: (ids) => labelled.samplesByDevice(ids),
   })
   const datasets = new Datasets({ datasets: datasetRows, labelled, settings, blobs, events, now })

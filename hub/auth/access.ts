@@ -26,6 +26,8 @@ interface Parts {
   readonly sessionOf: (request: FastifyRequest) => Promise<Identity | null>
 }
 
+export const sessionCookie = 'muninn_session'
+
 export const hashToken = (token: string) => createHash('sha256').update(token).digest('hex')
 
 export class Access {
@@ -49,13 +51,17 @@ export class Access {
   authenticate(...allowed: readonly (Role | 'trainer')[]): (request: FastifyRequest) => Promise<void> {
     return async (request) => {
       const identity = await this.identify(request)
-      if (!identity) throw new MuninnError('NOT_SIGNED_IN', say('error.sign-in'))
+      if (!identity) throw notSignedIn(request)
       if (!allowed.some((role) => mayActAs(identity.role, role)))
         throw new MuninnError('NOT_ALLOWED', say('error.needs-role', { ...identity, needed: allowed.join(', ') }))
       request.identity = identity
     }
   }
 }
+
+/** Whoever brings a cookie was signed in before. */
+export const notSignedIn = ({ cookies }: FastifyRequest) =>
+  new MuninnError('NOT_SIGNED_IN', say(cookies[sessionCookie] ? 'error.session-over' : 'error.sign-in'))
 
 function mayActAs(has: Role | 'trainer', needed: Role | 'trainer'): boolean {
   if (has === 'trainer' || needed === 'trainer') return has === needed

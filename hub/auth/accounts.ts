@@ -5,11 +5,10 @@ import type { Static } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { NewUser, SignIn, User, UserChange } from '../../protocol/http/session.ts'
 import { say } from '../../protocol/sentences.ts'
-import { hashToken, type Identity } from './access.ts'
+import { hashToken, type Identity, sessionCookie } from './access.ts'
 import { checkPassword, hashPassword } from './passwords.ts'
 import type { UserRepository, UserRow } from './user-repository.ts'
 
-export const sessionCookie = 'muninn_session'
 export const sessionSeconds = 30 * 86_400
 /** Whoever has the link runs the hub. */
 const linkUser = 'admin'

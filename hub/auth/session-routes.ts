@@ -1,11 +1,10 @@
 /** Signing in and out, and the accounts of people. */
 import { Type } from 'typebox'
-import { MuninnError } from '../../protocol/errors.ts'
 import { NewUser, Session, SignIn, User, UserChange } from '../../protocol/http/session.ts'
-import { say } from '../../protocol/sentences.ts'
 import type { App } from '../app.ts'
 import type { HubParts } from '../hub.ts'
-import { sessionCookie, sessionSeconds } from './accounts.ts'
+import { notSignedIn, sessionCookie } from './access.ts'
+import { sessionSeconds } from './accounts.ts'
 
 const ById = Type.Object({ id: Type.Integer() })
 /** Slow enough for guessing, quick enough for a person's typing errors. */
@@ -30,7 +29,7 @@ export function sessionRoutes(app: App, { access, accounts, config }: HubParts):
 
   app.get('/api/session', { schema: { response: { 200: Session } } }, async (request) => {
     const session = await accounts.sessionOf(request)
-    if (!session) throw new MuninnError('NOT_SIGNED_IN', say('error.sign-in'))
+    if (!session) throw notSignedIn(request)
     return { user: session.user, demo: config.demo }
   })
 

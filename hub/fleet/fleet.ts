@@ -13,11 +13,14 @@ import type { Signer } from '../registry/signer.ts'
 import { agentYaml, reachableBroker } from './agent-yaml.ts'
 import type { DesiredStates } from './desired.ts'
 import type { DeviceRepository } from './device-repository.ts'
-import { viewDevice } from './device-view.ts'
+import { deploymentOf, viewDevice } from './device-view.ts'
 import { PreviewStore } from './previews.ts'
 
 /** How long a device sends pictures after each time it was asked. */
 const watchSeconds = 15
+
+/** States of a deployment after which nothing more comes. */
+const ended: ReadonlySet<Deployment['state']> = new Set(['confirmed', 'refused', 'rolled-back'])
 
 interface Parts {
   readonly knex: Knex
@@ -30,6 +33,7 @@ interface Parts {
   readonly now: () => number
   /** What devices are told to connect to; known once the broker listens. */
   readonly mqttUrl: () => string
+  readonly onDeploymentEnded: (state: Deployment['state']) => void
   /** Samples of each of these devices that has any. */
   readonly countSamples: (devices: readonly string[]) => Promise<ReadonlyMap<string, number>>
 }
@@ -149,8 +153,14 @@ export class Fleet {
   }
 
   async onDeployment(id: string, deployment: Deployment): Promise<void> {
-    if (await this.#parts.devices.change(id, { deployment: JSON.stringify(deployment) }))
-      this.#parts.events.emit({ kind: 'device', id })
+    const row = await this.#parts.devices.find(id)
+    if (!row) return
+    await this.#parts.devices.change(id, { deployment: JSON.stringify(deployment) })
+    this.#parts.events.emit({ kind: 'device', id })
+    const before = deploymentOf(row)
+    // Told again at each connect.
+    const news = before?.deployment !== deployment.deployment || before.state !== deployment.state
+    if (news && ended.has(deployment.state)) this.#parts.onDeploymentEnded(deployment.state)
   }
 
   async onPreview(id: string, preview: Preview): Promise<void> {

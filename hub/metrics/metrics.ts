@@ -1,5 +1,7 @@
 /** What Prometheus may ask for at /metrics. Gauges are read from the database when it asks. */
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { ErrorCode } from '../../protocol/errors.ts'
+import type { DeploymentState } from '../../protocol/topics.ts'
 import type { RefusedAction } from '../broker/embedded-broker.ts'
 import type { DeviceRepository } from '../fleet/device-repository.ts'
 import type { OverviewRepository } from '../overview/overview-repository.ts'
@@ -19,6 +21,8 @@ export class Metrics {
   readonly #samples: Counter<'outcome'>
   readonly #refusedMessages: Counter<'kind' | 'code'>
   readonly #refusedDevices: Counter<'action'>
+  readonly #refusedRequests: Counter<'code'>
+  readonly #deployments: Counter<'state'>
 
   constructor({ overview, devices, runs, rollouts, now }: Parts) {
     const registers = [this.registry]
@@ -39,6 +43,18 @@ export class Metrics {
       name: 'muninn_refused_actions_total',
       help: 'Connects, publishes and subscribes that a device had no right to',
       labelNames: ['action'],
+      registers,
+    })
+    this.#refusedRequests = new Counter({
+      name: 'muninn_refused_requests_total',
+      help: 'HTTP requests that were answered with an error, by its code',
+      labelNames: ['code'],
+      registers,
+    })
+    this.#deployments = new Counter({
+      name: 'muninn_deployments_total',
+      help: 'Deployments that devices have reported as ended, by how: a device refuses a model that this hub did not sign',
+      labelNames: ['state'],
       registers,
     })
     const byState = <T extends string>(name: string, help: string, counts: () => Promise<Readonly<Record<string, number>>>) =>
@@ -69,6 +85,14 @@ export class Metrics {
 
   messageRefused(kind: string, code: string): void {
     this.#refusedMessages.inc({ kind, code })
+  }
+
+  requestRefused(code: ErrorCode): void {
+    this.#refusedRequests.inc({ code })
+  }
+
+  deploymentEnded(state: DeploymentState): void {
+    this.#deployments.inc({ state })
   }
 
   deviceRefused(action: RefusedAction): void {

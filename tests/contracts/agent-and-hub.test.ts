@@ -4,12 +4,13 @@ import { describe, it, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Agent } from '../../edge-agent/agent.ts'
 import { parseAgentConfig } from '../../edge-agent/read-config.ts'
-import { DevicePage, Enrolment, Settings } from '../../protocol/http/fleet.ts'
+import { Device, DevicePage, Enrolment, Settings } from '../../protocol/http/fleet.ts'
 import { SamplePage } from '../../protocol/http/labelling.ts'
 import { ModelVersion } from '../../protocol/http/training.ts'
+import { downTopic } from '../../protocol/topics.ts'
 import { silent, temporaryFolder } from '../edge-agent/support/samples.ts'
 import { SpotCamera } from '../edge-agent/support/spot-camera.ts'
-import { labels, side, spotModel } from '../edge-agent/support/spot-model.ts'
+import { labels, release, side, spotModel } from '../edge-agent/support/spot-model.ts'
 import { startTestHub, type TestHub } from '../support/hub.ts'
 
 async function until<T>(ask: () => Promise<T>, done: (answer: T) => boolean): Promise<T> {
@@ -87,5 +88,35 @@ describe('agent and hub', { timeout: 120_000 }, () => {
 
     await agent.stop()
     await until(devices, ([device]) => device?.online === false)
+  })
+
+  it('refuse a model that another key signed: told, counted, and the cameras go on with the one that runs', async (t) => {
+    const test = await startTestHub(t)
+    const settings = await test.ask(Settings, 'GET', '/api/settings')
+    const mining = { ...settings.mining, cooldownSeconds: 0.2, maxSamplesPerHour: 10_000, auditShare: 0.05 }
+    await test.ask(Settings, 'PUT', '/api/settings', { ...settings, mining, rollout: { canaries: 1, probationSeconds: 0 } })
+    const { agent } = await enrolledAgent(t, test)
+    await agent.start()
+    const input = { width: side, height: side, resize: 'letterbox' }
+    const meta = { name: 'spots', classes: labels, input, architecture: 'spot', thresholds: {}, champion: true }
+    const url = `/api/models?meta=${encodeURIComponent(JSON.stringify(meta))}`
+    const model = await test.ask(ModelVersion, 'POST', url, spotModel())
+    const device = () => test.ask(Device, 'GET', '/api/devices/crossing-7')
+    const { deployment: good } = await until(device, ({ deployment }) => deployment?.state === 'confirmed')
+
+    // Whoever took the broker over, or wrote into its retained messages, has another key than the hub's.
+    const forged = await release({ gain: 0.8 })
+    const wish = { v: 1, deployment: good!.deployment + 1, model: forged.signed, probationSeconds: 0, mining, at: Date.now() }
+    await test.hub.broker.publish(downTopic('crossing-7', 'desired'), JSON.stringify(wish), { retain: true, qos: 1 })
+    const refused = await until(device, ({ deployment }) => deployment?.deployment === wish.deployment)
+    const after = await until(device, ({ deployment }) => deployment?.state === 'refused')
+    assert.match(after.deployment!.reason, /not signed by the hub/)
+    assert.deepEqual([after.deployment!.running, after.status!.model], [model.sha256, model.sha256])
+    const frames = ({ telemetry }: Device) => telemetry?.cameras[0]?.frames ?? 0
+    const later = await until(device, (now) => frames(now) > frames(refused) + 5)
+    assert.deepEqual([later.online, later.telemetry!.model], [true, model.sha256])
+    const metrics = String((await test.request('GET', '/metrics')).body)
+    assert.match(metrics, /^muninn_deployments_total\{state="refused"\} 1$/m)
+    assert.match(metrics, /^muninn_deployments_total\{state="confirmed"\} 1$/m)
   })
 })

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Type } from 'typebox'
+import { sessionSeconds } from '../../hub/auth/accounts.ts'
 import { Enrolment, Settings } from '../../protocol/http/fleet.ts'
 import { HistoryEntry, LeasedTasks, SampleView, Task } from '../../protocol/http/labelling.ts'
 import { User } from '../../protocol/http/session.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import { DevicePlayer } from '../support/device-player.ts'
 import { startTestHub, type TestHub } from '../support/hub.ts'
 import { makeSample } from '../support/sample.ts'
@@ -33,6 +35,8 @@ async function withTasks(t: Closing, count: number): Promise<TestHub> {
   await device.stop()
   return test
 }
+
+const metricsOf = async (test: TestHub) => String((await test.request('GET', '/metrics')).body)
 
 /** Cookie headers of a person with this role. */
 async function signIn(test: TestHub, name: string, role: string): Promise<Headers> {
@@ -157,6 +161,45 @@ describe('signing in', () => {
     const post = () => hub.app.inject({ method: 'POST', url: '/api/session', payload: { token } })
     assert.equal((await post()).statusCode, 200)
     assert.equal((await post()).statusCode, 401)
+  })
+
+  it('is refused by a link that was used, or that a later start made worth nothing: told, counted, and all else goes on', async (t) => {
+    const test = await startTestHub(t)
+    const post = async (hub: TestHub['hub'], token: string) => {
+      const answer = await hub.app.inject({ method: 'POST', url: '/api/session', payload: { token } })
+      return [answer.statusCode, answer.json().code, answer.json().message]
+    }
+    const used = test.hub.accounts.newLinkToken()
+    const bob = await signIn(test, 'bob', 'operator')
+    assert.equal((await post(test.hub, used))[0], 200)
+    const refused = [401, 'NOT_SIGNED_IN', inEnglish(say('error.link-used'))]
+    assert.deepEqual(await post(test.hub, used), refused)
+    const unused = test.hub.accounts.newLinkToken()
+    const again = await test.restart()
+    assert.deepEqual(await post(again.hub, unused), refused)
+    assert.match(await metricsOf(again), /^muninn_refused_requests_total\{code="NOT_SIGNED_IN"\} 1$/m)
+    assert.equal((await again.request('GET', '/api/samples', undefined, bob)).status, 200)
+    assert.equal((await post(again.hub, again.hub.accounts.newLinkToken()))[0], 200)
+  })
+
+  it('is over when the session has expired: told, counted, and others stay signed in', async (t) => {
+    const test = await startTestHub(t)
+    const bob = await signIn(test, 'bob', 'operator')
+    test.clock.ahead += (sessionSeconds - 60) * 1000
+    assert.equal((await test.request('GET', '/api/samples', undefined, bob)).status, 200)
+    const ann = await signIn(test, 'ann', 'operator')
+    test.clock.ahead += 120_000
+    for (const [method, url] of [
+      ['GET', '/api/samples'],
+      ['GET', '/api/session'],
+      ['POST', '/api/tasks/lease'],
+    ] as const) {
+      const { status, body } = await test.request(method, url, method === 'POST' ? {} : undefined, bob)
+      const said = [say('error.session-over')]
+      assert.deepEqual([status, body], [401, { code: 'NOT_SIGNED_IN', message: inEnglish(said), said }], url)
+    }
+    assert.match(await metricsOf(test), /^muninn_refused_requests_total\{code="NOT_SIGNED_IN"\} 3$/m)
+    assert.equal((await test.request('GET', '/api/samples', undefined, ann)).status, 200)
   })
 
   it('is refused with a wrong password, and slowed down after some tries', async (t) => {
