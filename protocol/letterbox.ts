@@ -45,28 +45,37 @@ export function fitPicture(
   return { tensor, fit }
 }
 
-/** Bilinear resize of the whole picture into a rectangle of another; what sticks out is cut off. Pixel centres are aligned at half. */
+/** Weights of pixels in 2^11ths: their products fit 32 bits, which are quicker than fractions (as in OpenCV's resize of bytes). */
+const weightBits = 11
+const weightOne = 1 << weightBits
+const half = 1 << (2 * weightBits - 1)
+
+/**
+ * Bilinear resize of the whole picture into a rectangle of another; what sticks out of `window` ([left, top, right, bottom) in whole
+ * pixels; the whole of `into` when left out) is cut off. Pixel centres are aligned at half.
+ */
 export function resizeInto(
   from: Picture,
   into: { readonly data: Uint8Array; readonly width: number; readonly height: number },
   place: { x: number; y: number; width: number; height: number },
   mirrored = false,
+  window: readonly [number, number, number, number] = [0, 0, into.width, into.height],
 ): void {
   const [fx, fy] = [from.width / place.width, from.height / place.height]
-  const [x0, x1] = [Math.max(0, place.x), Math.min(into.width, place.x + place.width)]
-  const [y0, y1] = [Math.max(0, place.y), Math.min(into.height, place.y + place.height)]
+  const [x0, x1] = [Math.max(window[0], place.x), Math.min(window[2], place.x + place.width)]
+  const [y0, y1] = [Math.max(window[1], place.y), Math.min(window[3], place.y + place.height)]
   const columns = Math.max(0, x1 - x0)
   // Source columns and weights once for all rows.
   const left = new Int32Array(columns)
   const right = new Int32Array(columns)
-  const weight = new Float32Array(columns)
+  const weight = new Int32Array(columns)
   for (let i = 0; i < columns; i++) {
     const at = mirrored ? place.width - 1 - (x0 + i - place.x) : x0 + i - place.x
     const source = Math.min(Math.max((at + 0.5) * fx - 0.5, 0), from.width - 1)
     const low = Math.floor(source)
     left[i] = low * 3
     right[i] = Math.min(low + 1, from.width - 1) * 3
-    weight[i] = source - low
+    weight[i] = Math.round((source - low) * weightOne)
   }
   const { data } = from
   const out = into.data
@@ -75,18 +84,38 @@ export function resizeInto(
     const low = Math.floor(source)
     const top = low * from.width * 3
     const bottom = Math.min(low + 1, from.height - 1) * from.width * 3
-    const v = source - low
+    const v = Math.round((source - low) * weightOne)
+    const w = weightOne - v
     let o = (y * into.width + x0) * 3
     // Written out for the three channels: this loop is most of what a picture costs a training.
-    const w = 1 - v
     for (let i = 0; i < columns; i++, o += 3) {
       const u = weight[i]!
-      const t = 1 - u
-      const [a, b] = [top + left[i]!, top + right[i]!]
-      const [c, d] = [bottom + left[i]!, bottom + right[i]!]
-      out[o] = (data[a]! * t + data[b]! * u) * w + (data[c]! * t + data[d]! * u) * v + 0.5
-      out[o + 1] = (data[a + 1]! * t + data[b + 1]! * u) * w + (data[c + 1]! * t + data[d + 1]! * u) * v + 0.5
-      out[o + 2] = (data[a + 2]! * t + data[b + 2]! * u) * w + (data[c + 2]! * t + data[d + 2]! * u) * v + 0.5
+      const t = weightOne - u
+      const tw = Math.imul(t, w)
+      const uw = Math.imul(u, w)
+      const tv = Math.imul(t, v)
+      const uv = Math.imul(u, v)
+      const a = top + left[i]!
+      const b = top + right[i]!
+      const c = bottom + left[i]!
+      const d = bottom + right[i]!
+      out[o] =
+        (Math.imul(data[a]!, tw) + Math.imul(data[b]!, uw) + Math.imul(data[c]!, tv) + Math.imul(data[d]!, uv) + half) >>
+        (2 * weightBits)
+      out[o + 1] =
+        (Math.imul(data[a + 1]!, tw) +
+          Math.imul(data[b + 1]!, uw) +
+          Math.imul(data[c + 1]!, tv) +
+          Math.imul(data[d + 1]!, uv) +
+          half) >>
+        (2 * weightBits)
+      out[o + 2] =
+        (Math.imul(data[a + 2]!, tw) +
+          Math.imul(data[b + 2]!, uw) +
+          Math.imul(data[c + 2]!, tv) +
+          Math.imul(data[d + 2]!, uv) +
+          half) >>
+        (2 * weightBits)
     }
   }
 }

@@ -28,7 +28,7 @@ type Strength = Pick<Augmentation, 'scale' | 'colour'>
 /** A box of which less is left by a cut is no longer that object. */
 const leastVisible = 0.3
 
-/** Draws a picture into a canvas at a scale and place, mirrored or not, and moves its labels along; `window` is what may be drawn on. */
+/** Draws a picture into a blank canvas at a scale and place, mirrored or not, and moves its labels along; `window` is what may be drawn on. */
 function draw(
   canvas: Picture,
   { picture, labels }: Labelled,
@@ -40,12 +40,7 @@ function draw(
     Math.max(1, Math.round(picture.height * place.scale)),
   ]
   const [x0, y0, x1, y1] = window.map(Math.round) as [number, number, number, number]
-  // Drawn on a part of its own, so that one tile of a mosaic cannot cover another.
-  const part = { width: x1 - x0, height: y1 - y0, data: new Uint8Array((x1 - x0) * (y1 - y0) * 3).fill(padding) }
-  resizeInto(picture, part, { x: place.x - x0, y: place.y - y0, width, height }, place.mirrored)
-  for (let row = 0; row < part.height; row++) {
-    canvas.data.set(part.data.subarray(row * part.width * 3, (row + 1) * part.width * 3), ((y0 + row) * canvas.width + x0) * 3)
-  }
+  resizeInto(picture, canvas, { x: place.x, y: place.y, width, height }, place.mirrored, [x0, y0, x1, y1])
   return labels.flatMap(({ box, ...rest }) => {
     const [left, right] = place.mirrored ? [picture.width - box[2], picture.width - box[0]] : [box[0], box[2]]
     const moved: Box = [
@@ -54,7 +49,7 @@ function draw(
       right * place.scale + place.x,
       box[3] * place.scale + place.y,
     ]
-    const [cx1, cy1, cx2, cy2] = clip([moved[0] - x0, moved[1] - y0, moved[2] - x0, moved[3] - y0], part.width, part.height)
+    const [cx1, cy1, cx2, cy2] = clip([moved[0] - x0, moved[1] - y0, moved[2] - x0, moved[3] - y0], x1 - x0, y1 - y0)
     const visible: Box = [cx1 + x0, cy1 + y0, cx2 + x0, cy2 + y0]
     // Of a region that says nothing, what is left still says nothing.
     const enough = rest.ignore ? area(visible) > 0 : area(visible) >= leastVisible * area(moved) && area(visible) > 4
@@ -136,17 +131,22 @@ function recolour({ data }: Picture, strength: number, random: Random): void {
   const contrast = around(1, 0.3)
   const brightness = around(0, 30)
   const cast = [around(1, 0.08), around(1, 0.08), around(1, 0.08)] as const
-  // ((luma + (x - luma) saturation) cast - 128) contrast + 128 + brightness, with what does not change taken out of the loop.
-  const [r, g, b] = cast.map((each) => each * contrast) as [number, number, number]
-  const offset = 128 - 128 * contrast + brightness
-  const grey = 1 - saturation
+  // ((luma + (x - luma) saturation) cast - 128) contrast + 128 + brightness, with what does not change taken out of the loop; in
+  // 2^14ths, for whole numbers are quicker.
+  const bits = 14
+  const whole = (value: number) => Math.round(value * (1 << bits))
+  const [r, g, b] = cast.map((each) => whole(each * contrast * saturation)) as [number, number, number]
+  const [greyR, greyG, greyB] = cast.map((each) => whole(each * contrast * (1 - saturation))) as [number, number, number]
+  const offset = whole(128 - 128 * contrast + brightness + 0.5)
   const out = new Uint8ClampedArray(data.buffer, data.byteOffset, data.length)
   for (let i = 0; i < data.length; i += 3) {
-    const [red, green, blue] = [data[i]!, data[i + 1]!, data[i + 2]!]
-    // Luma of ITU-R BT.601.
-    const luma = (0.299 * red + 0.587 * green + 0.114 * blue) * grey
-    out[i] = (luma + red * saturation) * r + offset
-    out[i + 1] = (luma + green * saturation) * g + offset
-    out[i + 2] = (luma + blue * saturation) * b + offset
+    const red = data[i]!
+    const green = data[i + 1]!
+    const blue = data[i + 2]!
+    // Luma of ITU-R BT.601, in 2^16ths.
+    const luma = (Math.imul(red, 19595) + Math.imul(green, 38470) + Math.imul(blue, 7471)) >> 16
+    out[i] = (Math.imul(red, r) + Math.imul(luma, greyR) + offset) >> bits
+    out[i + 1] = (Math.imul(green, g) + Math.imul(luma, greyG) + offset) >> bits
+    out[i + 2] = (Math.imul(blue, b) + Math.imul(luma, greyB) + offset) >> bits
   }
 }

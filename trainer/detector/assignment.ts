@@ -1,5 +1,5 @@
 /** Which cells answer for which true box: adaptive training sample selection (ATSS, Zhang et al., CVPR 2020), static, before the step. */
-import { type Box, iou } from '../../protocol/boxes.ts'
+import type { Box } from '../../protocol/boxes.ts'
 import type { Cells } from './cells.ts'
 
 export interface Assignment {
@@ -24,7 +24,7 @@ export function assign(truths: readonly Box[], cells: Cells): Assignment[] {
   }
   for (const [truth, box] of truths.entries()) {
     const candidates = nearest(box, cells)
-    const overlaps = candidates.map((cell) => iou(box, anchor(cells, cell)))
+    const overlaps = candidates.map((cell) => anchorOverlap(box, cells, cell))
     const mean = overlaps.reduce((sum, value) => sum + value, 0) / overlaps.length
     const deviation = Math.sqrt(overlaps.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, overlaps.length - 1))
     let claimed = false
@@ -43,31 +43,47 @@ export function assign(truths: readonly Box[], cells: Cells): Assignment[] {
   return [...owner].map(([cell, { truth }]) => ({ cell, truth })).sort((a, b) => a.cell - b.cell)
 }
 
-function anchor(cells: Cells, cell: number): Box {
+/** Intersection over union of a box and a cell's anchor; written out, for it is taken 27 times a box. */
+function anchorOverlap(box: Box, cells: Cells, cell: number): number {
   const half = (anchorStrides * cells.stride[cell]!) / 2
-  const [x, y] = [cells.x[cell]!, cells.y[cell]!]
-  return [x - half, y - half, x + half, y + half]
+  const [x, y, x1, y1, x2, y2] = [cells.x[cell]!, cells.y[cell]!, box[0], box[1], box[2], box[3]]
+  const width = Math.min(x2, x + half) - Math.max(x1, x - half)
+  const height = Math.min(y2, y + half) - Math.max(y1, y - half)
+  if (width <= 0 || height <= 0) return 0
+  const shared = width * height
+  return shared / ((x2 - x1) * (y2 - y1) + 4 * half * half - shared)
 }
 
 /** The nine cells of each grid whose centres are nearest to the box's centre; on a regular grid these lie in a small window. */
 function nearest(box: Box, cells: Cells): number[] {
   const [cx, cy] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
-  return cells.levels.slice(0, -1).flatMap((start, level) => {
-    const end = cells.levels[level + 1]!
+  const all: number[] = []
+  const distances: number[] = []
+  for (let level = 0; level + 1 < cells.levels.length; level++) {
+    const [start, end] = [cells.levels[level]!, cells.levels[level + 1]!]
     const stride = cells.stride[start]!
     const columns = columnsOf(cells, start, end)
     const rows = (end - start) / columns
-    const near: { cell: number; distance: number }[] = []
     const [column, row] = [Math.floor(cx / stride), Math.floor(cy / stride)]
+    const first = all.length
     for (let r = Math.max(0, row - 2); r <= Math.min(rows - 1, row + 2); r++) {
       for (let c = Math.max(0, column - 2); c <= Math.min(columns - 1, column + 2); c++) {
         const cell = start + r * columns + c
-        near.push({ cell, distance: (cells.x[cell]! - cx) ** 2 + (cells.y[cell]! - cy) ** 2 })
+        const distance = (cells.x[cell]! - cx) ** 2 + (cells.y[cell]! - cy) ** 2
+        // Kept in order; of equally near cells the first stays in front.
+        let at = all.length
+        while (at > first && distances[at - 1]! > distance) at--
+        if (at - first === candidatesPerLevel) continue
+        if (all.length - first === candidatesPerLevel) {
+          all.pop()
+          distances.pop()
+        }
+        all.splice(at, 0, cell)
+        distances.splice(at, 0, distance)
       }
     }
-    near.sort((a, b) => a.distance - b.distance || a.cell - b.cell)
-    return near.slice(0, candidatesPerLevel).map(({ cell }) => cell)
-  })
+  }
+  return all
 }
 
 function columnsOf(cells: Cells, start: number, end: number): number {
