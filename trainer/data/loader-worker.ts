@@ -1,4 +1,7 @@
-/** The thread that decodes, augments and assigns: batches come out ready to be fed. A batch depends on the seed and its step alone. */
+/**
+ * A thread that decodes, augments and assigns: micro-batches come out ready to be fed. One depends on the seed, its step and its part
+ * alone, whichever thread makes it; a picture that one thread has decoded lies in memory that all of them share.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import { letterboxScale } from '../../protocol/boxes.ts'
 import { resizeInto } from '../../protocol/letterbox.ts'
@@ -30,15 +33,24 @@ export interface LoaderSetup {
   readonly cacheBytes: number
 }
 
+/** A decoded picture that a thread keeps, for the others to keep as well. */
+export interface Kept {
+  readonly kept: number
+  readonly sample: Labelled
+}
+/** Asks for a micro-batch of a step. */
 export interface BatchRequest {
   readonly step: number
+  readonly part: number
   readonly input: Input
   /** The last part of a training goes with less. */
   readonly augmentation: Augmentation
 }
-export type BatchAnswer =
-  | { readonly step: number; readonly batches: readonly Feeds[] }
-  | { readonly step: number; readonly error: string }
+export type LoaderRequest = BatchRequest | Kept
+export type LoaderAnswer =
+  | { readonly step: number; readonly part: number; readonly feeds: Feeds }
+  | { readonly step: number; readonly part: number; readonly error: string }
+  | Kept
 
 if (!parentPort) throw new Error('loader-worker runs as a worker thread only')
 const port = parentPort
@@ -57,25 +69,38 @@ async function load(index: number): Promise<Labelled> {
   const { path, labels } = samples[index]!
   const picture = await decodePicture(path)
   const scale = letterboxScale(picture, { width: width * 1.5, height: height * 1.5 })
-  let made: Labelled = { picture, labels }
   const stretched = specification.resize === 'stretch'
-  if (scale < 1 || stretched) {
-    // A model whose pictures are stretched sees them in its input's proportions; augmentation then scales both sides alike.
-    const share = 1.5 * Math.min(1, 1 / scale)
-    const size = stretched
-      ? { width: Math.max(1, Math.round(width * share)), height: Math.max(1, Math.round(height * share)) }
-      : { width: Math.max(1, Math.round(picture.width * scale)), height: Math.max(1, Math.round(picture.height * scale)) }
-    const small = { ...size, data: new Uint8Array(size.width * size.height * 3) }
-    resizeInto(picture, small, { x: 0, y: 0, ...size })
-    const [fx, fy] = [size.width / picture.width, size.height / picture.height]
-    made = {
-      picture: small,
-      labels: labels.map(({ box, ...rest }) => ({ ...rest, box: [box[0] * fx, box[1] * fy, box[2] * fx, box[3] * fy] as const })),
-    }
-  }
-  cached += made.picture.data.length
-  if (cached <= setup.cacheBytes) cache.set(index, made)
+  // A model whose pictures are stretched sees them in its input's proportions; augmentation then scales both sides alike.
+  const share = Math.min(1, scale)
+  const size = stretched
+    ? { width: width * 1.5 * (share / scale), height: height * 1.5 * (share / scale) }
+    : { width: picture.width * share, height: picture.height * share }
+  const made = shared({ picture, labels }, size)
+  if (keep(index, made)) port.postMessage({ kept: index, sample: made } satisfies Kept)
   return made
+}
+
+/** In memory that every thread sees, at about this size. */
+function shared({ picture, labels }: Labelled, about: { width: number; height: number }): Labelled {
+  const size = { width: Math.max(1, Math.round(about.width)), height: Math.max(1, Math.round(about.height)) }
+  const own = { ...size, data: new Uint8Array(new SharedArrayBuffer(size.width * size.height * 3)) }
+  if (size.width === picture.width && size.height === picture.height) own.data.set(picture.data)
+  else resizeInto(picture, own, { x: 0, y: 0, ...size })
+  const [fx, fy] = [size.width / picture.width, size.height / picture.height]
+  const moved = labels.map(({ box, ...rest }) => ({
+    ...rest,
+    box: [box[0] * fx, box[1] * fy, box[2] * fx, box[3] * fy] as const,
+  }))
+  return { picture: own, labels: moved }
+}
+
+/** Whether there was room for it. */
+function keep(index: number, sample: Labelled): boolean {
+  const { length } = sample.picture.data
+  if (cache.has(index) || cached + length > setup.cacheBytes) return false
+  cache.set(index, sample)
+  cached += length
+  return true
 }
 
 function cellsFor(input: Input): Cells {
@@ -118,48 +143,44 @@ async function augmented(
   return made
 }
 
-async function make({ step, input, augmentation }: BatchRequest): Promise<Feeds[]> {
-  const random = new Random(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(step + 1, 0x85ebca6b))
-  const batches: Feeds[] = []
-  for (let part = 0; part < parts; part++) {
-    const pictures = new Uint8Array(batch * input.width * input.height * 3)
-    const labels = []
-    for (let i = 0; i < batch; i++) {
-      const at = (step * parts + part) * batch + i
-      const first = await load(orderOf(Math.floor(at / samples.length))[at % samples.length]!)
-      const made = await augmented(first, { input, augmentation }, random)
-      pictures.set(made.picture.data, i * input.width * input.height * 3)
-      labels.push(made.labels)
-    }
-    batches.push({
-      image: { type: 'uint8', shape: [batch, input.height, input.width, 3], data: pictures },
-      ...targetsOf(labels, {
-        cells: cellsFor(input),
-        classes: specification.classes.length,
-        positives: setup.positives,
-        oneHot,
-        partial,
-        assign,
-      }),
-    })
+async function make({ step, part, input, augmentation }: BatchRequest): Promise<Feeds> {
+  const random = new Random(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(step * parts + part + 1, 0x85ebca6b))
+  const pictures = new Uint8Array(batch * input.width * input.height * 3)
+  const labels = []
+  for (let i = 0; i < batch; i++) {
+    const at = (step * parts + part) * batch + i
+    const first = await load(orderOf(Math.floor(at / samples.length))[at % samples.length]!)
+    const made = await augmented(first, { input, augmentation }, random)
+    pictures.set(made.picture.data, i * input.width * input.height * 3)
+    labels.push(made.labels)
   }
-  return batches
+  return {
+    image: { type: 'uint8', shape: [batch, input.height, input.width, 3], data: pictures },
+    ...targetsOf(labels, {
+      cells: cellsFor(input),
+      classes: specification.classes.length,
+      positives: setup.positives,
+      oneHot,
+      partial,
+      assign,
+    }),
+  }
 }
 
 let last: Promise<void> = Promise.resolve()
-port.on('message', (request: BatchRequest) => {
+port.on('message', (request: LoaderRequest) => {
+  if ('kept' in request) {
+    keep(request.kept, request.sample)
+    return
+  }
+  const { step, part } = request
   last = last.then(async () => {
     try {
-      const batches = await make(request)
-      port.postMessage(
-        { step: request.step, batches } satisfies BatchAnswer,
-        batches.map(({ image }) => image!.data.buffer as ArrayBuffer),
-      )
+      const feeds = await make(request)
+      port.postMessage({ step, part, feeds } satisfies LoaderAnswer, [feeds.image!.data.buffer as ArrayBuffer])
     } catch (error) {
-      port.postMessage({
-        step: request.step,
-        error: error instanceof Error ? error.message : String(error),
-      } satisfies BatchAnswer)
+      const words = error instanceof Error ? error.message : String(error)
+      port.postMessage({ step, part, error: words } satisfies LoaderAnswer)
     }
   })
 })

@@ -1,42 +1,54 @@
-/** Batches ahead of time from a thread of their own, so that data is hidden behind compute. */
+/** Batches ahead of time from threads of their own, so that data is hidden behind compute. */
+import { cpus } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Feeds } from '../engine/step-worker.ts'
 import type { Augmentation, Input } from './augment.ts'
-import type { BatchAnswer, BatchRequest, LoaderSetup } from './loader-worker.ts'
+import type { LoaderAnswer, LoaderRequest, LoaderSetup } from './loader-worker.ts'
 
 /** Steps whose batches are made before they are asked for. */
 export const ahead = 3
 
 export class Loader {
-  readonly #worker: Worker
+  readonly #parts: number
+  /**
+   * As many as micro-batches, at most one a core: a single one would share its core with one of the threads that compute, and all the
+   * others would wait for that one at the end of each step.
+   */
+  readonly #workers: readonly Worker[]
   readonly #augmentation: (step: number) => Augmentation
   readonly #input: (step: number) => Input
   readonly #made = new Map<number, Promise<readonly Feeds[]>>()
-  readonly #waiting = new Map<number, { resolve(batches: readonly Feeds[]): void; reject(error: Error): void }>()
+  readonly #waiting = new Map<string, { resolve(feeds: Feeds): void; reject(error: Error): void }>()
 
-  /** @param input size of a step's pictures; the setup's, which is the largest, when left out */
+  /**
+   * @param input size of a step's pictures; the setup's, which is the largest, when left out
+   * @param threads their number changes no batch
+   */
   constructor({
     setup,
     augmentation,
     input = () => setup,
+    threads = Math.min(setup.parts, cpus().length),
   }: {
     setup: LoaderSetup
     augmentation: (step: number) => Augmentation
     input?: (step: number) => Input
+    threads?: number
   }) {
+    this.#parts = setup.parts
     this.#augmentation = augmentation
     this.#input = input
-    this.#worker = new Worker(new URL('./loader-worker.js', import.meta.url), { workerData: setup })
-    this.#worker.on('message', (answer: BatchAnswer) => {
-      const waiting = this.#waiting.get(answer.step)
-      this.#waiting.delete(answer.step)
-      if ('error' in answer) waiting?.reject(new MuninnError('BAD_PICTURE', answer.error))
-      else waiting?.resolve(answer.batches)
-    })
-    this.#worker.on('error', (error) => {
-      for (const { reject } of this.#waiting.values()) reject(error)
-    })
+    this.#workers = Array.from(
+      { length: threads },
+      () => new Worker(new URL('./loader-worker.js', import.meta.url), { workerData: setup }),
+    )
+    for (const worker of this.#workers) {
+      worker.on('message', (answer: LoaderAnswer) => this.#take(worker, answer))
+      worker.on('error', (error) => {
+        for (const { reject } of this.#waiting.values()) reject(error)
+      })
+    }
   }
 
   /** The micro-batches of a step. @throws MuninnError BAD_PICTURE naming the picture that cannot be decoded */
@@ -48,16 +60,33 @@ export class Loader {
   }
 
   #request(step: number): void {
-    const made = new Promise<readonly Feeds[]>((resolve, reject) => this.#waiting.set(step, { resolve, reject }))
+    const augmentation = this.#augmentation(step)
+    const { width, height } = this.#input(step)
+    const input = { width, height }
+    const parts = Array.from({ length: this.#parts }, (_, part) => {
+      const feeds = new Promise<Feeds>((resolve, reject) => this.#waiting.set(`${step} ${part}`, { resolve, reject }))
+      this.#workers[part % this.#workers.length]!.postMessage({ step, part, input, augmentation } satisfies LoaderRequest)
+      return feeds
+    })
+    const made = Promise.all(parts)
     // A failure is told to whoever asks for this step; nobody may ever ask for those made ahead.
     made.catch(() => {})
     this.#made.set(step, made)
-    const { width, height } = this.#input(step)
-    const request: BatchRequest = { step, input: { width, height }, augmentation: this.#augmentation(step) }
-    this.#worker.postMessage(request)
+  }
+
+  #take(from: Worker, answer: LoaderAnswer): void {
+    if ('kept' in answer) {
+      for (const worker of this.#workers) if (worker !== from) worker.postMessage(answer)
+      return
+    }
+    const key = `${answer.step} ${answer.part}`
+    const waiting = this.#waiting.get(key)
+    this.#waiting.delete(key)
+    if ('error' in answer) waiting?.reject(new MuninnError('BAD_PICTURE', answer.error))
+    else waiting?.resolve(answer.feeds)
   }
 
   async stop(): Promise<void> {
-    await this.#worker.terminate()
+    await Promise.all(this.#workers.map((worker) => worker.terminate()))
   }
 }

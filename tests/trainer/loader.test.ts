@@ -1,0 +1,80 @@
+/** Batches: the same whatever thread makes them, and whoever decoded their pictures. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import sharp from 'sharp'
+import { defaultRecipe } from '../../protocol/recipe.ts'
+import { Loader } from '../../trainer/data/loader.ts'
+import type { LabelledSample } from '../../trainer/data/sample.ts'
+import { plainNetwork } from '../../trainer/detector/network.ts'
+import { Random } from '../../trainer/detector/random.ts'
+import type { Feeds } from '../../trainer/engine/step-worker.ts'
+import { augmentationAt } from '../../trainer/loop/recipe.ts'
+
+const [size, steps] = [64, 6]
+
+describe('batches', () => {
+  let folder = ''
+  let samples: LabelledSample[] = []
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'muninn-loader-'))
+    samples = await Promise.all(
+      Array.from({ length: 7 }, async (_, i) => {
+        const path = join(folder, `${i}.png`)
+        // Smaller and larger than what is kept of a picture.
+        const [width, height] = i % 2 === 0 ? [50, 40] : [200, 150]
+        const random = new Random(i)
+        const data = Uint8Array.from({ length: width! * height! * 3 }, () => random.integer(256))
+        await sharp(data, { raw: { width: width!, height: height!, channels: 3 } })
+          .png()
+          .toFile(path)
+        return { path, labels: [{ box: [5, 5, 30, 25] as const, label: 0 }] }
+      }),
+    )
+  })
+  after(() => rmSync(folder, { recursive: true }))
+
+  async function made({ threads, cacheBytes, from = 0 }: { threads: number; cacheBytes: number; from?: number }) {
+    const { specification } = plainNetwork({ width: size, height: size, classes: ['thing'], random: new Random(1) })
+    const loader = new Loader({
+      setup: {
+        samples,
+        shares: samples.map(() => 1),
+        width: size,
+        height: size,
+        specification,
+        positives: 96 * 2,
+        batch: 2,
+        parts: 4,
+        seed: 5,
+        cacheBytes,
+      },
+      augmentation: (step) => augmentationAt({ ...defaultRecipe, copyPaste: 0.3, mixup: 0.3 }, step, steps),
+      threads,
+    })
+    const all: (readonly Feeds[])[] = []
+    for (let step = from; step < steps; step++) all.push(await loader.batches(step))
+    await loader.stop()
+    return all
+  }
+
+  it('are the same with any number of threads, kept pictures or not, from any step on', async () => {
+    const one = await made({ threads: 1, cacheBytes: 1e9 })
+    assert.equal(one.length, steps)
+    assert.notDeepEqual(one[0]![0]!.image!.data, one[0]![1]!.image!.data)
+    assert.notDeepEqual(one[0]![0]!.image!.data, one[1]![0]!.image!.data)
+    assert.deepEqual(await made({ threads: 3, cacheBytes: 1e9 }), one)
+    // Room for two pictures only.
+    assert.deepEqual(await made({ threads: 2, cacheBytes: 40_000 }), one)
+    assert.deepEqual(await made({ threads: 2, cacheBytes: 1e9, from: 4 }), one.slice(4))
+  })
+
+  it('tell which picture cannot be decoded', async () => {
+    const kept = samples
+    samples = [{ ...samples[0]!, path: join(folder, 'gone.png') }]
+    await assert.rejects(made({ threads: 2, cacheBytes: 1e9 }), { code: 'BAD_PICTURE', message: /gone\.png cannot be decoded/ })
+    samples = kept
+  })
+})
