@@ -54,10 +54,13 @@ describe('batches', () => {
       augmentation: (step) => augmentationAt({ ...defaultRecipe, copyPaste: 0.3, mixup: 0.3 }, step, steps),
       threads,
     })
-    const all: (readonly Feeds[])[] = []
-    for (let step = from; step < steps; step++) all.push(await loader.batches(step))
-    await loader.stop()
-    return all
+    try {
+      const all: (readonly Feeds[])[] = []
+      for (let step = from; step < steps; step++) all.push(await loader.batches(step))
+      return all
+    } finally {
+      await loader.stop()
+    }
   }
 
   it('are the same with any number of threads, kept pictures or not, from any step on', async () => {
