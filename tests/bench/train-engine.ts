@@ -7,7 +7,7 @@
  * took, `whole N` those of N steps with pictures decoded, augmented and assigned on the way, `memory` the peak resident memory in MB.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import sharp from 'sharp'
@@ -16,16 +16,14 @@ import { defaultRecipe } from '../../protocol/recipe.ts'
 import { adopt } from '../../trainer/adapters/adopt-file.ts'
 import { yolox } from '../../trainer/adapters/yolox.ts'
 import { Loader } from '../../trainer/data/loader.ts'
+import type { LabelledSample } from '../../trainer/data/sample.ts'
 import { sharesOf } from '../../trainer/data/sampling.ts'
 import { coreOf } from '../../trainer/detector/core.ts'
-import { losses, trainingGraph } from '../../trainer/detector/loss.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
-import { cpuDialect } from '../../trainer/engine/dialect.ts'
-import { compileStep, packed } from '../../trainer/engine/step-graph.ts'
-import { StepRunner } from '../../trainer/engine/step-runner.ts'
+import { packed } from '../../trainer/engine/step-graph.ts'
 import { initialState } from '../../trainer/engine/trainer-state.ts'
-import { microBatches } from '../../trainer/loop/plan.ts'
+import { planOn } from '../../trainer/loop/plan.ts'
 import { augmentationAt } from '../../trainer/loop/recipe.ts'
 import { trainable } from '../../trainer/loop/train.ts'
 import { readOnnxFile } from '../../trainer/onnx/read.ts'
@@ -42,34 +40,36 @@ const { graph, specification } =
       })
     : plainNetwork({ width: size, height: size, classes, random: new Random(1) })
 const core = coreOf(graph, specification)
-const { parts, micro } = microBatches(batch)
-const positives = 96 * micro
-const step = compileStep({
-  graph: trainingGraph(core, specification, { batch: micro, width: size, height: size, positives }),
-  losses: [...losses],
-  parameters: trainable(core),
-  dialect: await cpuDialect(),
-})
-const runner = new StepRunner({
+const {
+  parts,
+  micro,
+  positives,
   step,
-  losses: [...losses],
-  state: initialState(packed(core, step.parameters), packed(core, step.statistics)),
-  workers: cpus().length,
+  runner: runnerOf,
+} = await planOn('cpu', {
+  core,
+  specification,
+  width: size,
+  height: size,
+  batch,
+  parameters: trainable(core),
+  rateScale: () => 1,
   decay: (_, shape) => (shape.length > 1 ? 0.02 : 0),
 })
+const runner = runnerOf(initialState(packed(core, step.parameters), packed(core, step.statistics)))
 await runner.start()
 
 const folder = mkdtempSync(join(tmpdir(), 'muninn-bench-'))
-const samples = await Promise.all(
-  Array.from({ length: 32 }, async (_, i) => {
-    const { truth, data, width, height } = await renderStreet({ seed: 3, seconds: i * 5, condition: 'day' })
-    const path = join(folder, `${i}.jpg`)
-    await sharp(data, { raw: { width, height, channels: 3 } })
-      .jpeg({ quality: 90 })
-      .toFile(path)
-    return { path, labels: truth.map(({ box }, at) => ({ box, label: at % count })) }
-  }),
-)
+const samples: LabelledSample[] = []
+// One after the other: their memory would count as the training's.
+for (let i = 0; i < 32; i++) {
+  const { truth, data, width, height } = await renderStreet({ seed: 3, seconds: i * 5, condition: 'day' })
+  const path = join(folder, `${i}.jpg`)
+  await sharp(data, { raw: { width, height, channels: 3 } })
+    .jpeg({ quality: 90 })
+    .toFile(path)
+  samples.push({ path, labels: truth.map(({ box }, at) => ({ box, label: at % count })) })
+}
 const loader = new Loader({
   setup: {
     samples,

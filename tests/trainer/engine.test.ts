@@ -21,7 +21,7 @@ import { StepThread } from '../../trainer/engine/step-thread.ts'
 import type { Feeds } from '../../trainer/engine/step-worker.ts'
 import { initialState, type TrainerState } from '../../trainer/engine/trainer-state.ts'
 import { LossWatch } from '../../trainer/loop/loss-watch.ts'
-import { isShort } from '../../trainer/loop/plan.ts'
+import { recomputes } from '../../trainer/loop/plan.ts'
 import { train } from '../../trainer/loop/train.ts'
 import { floatTensor } from '../../trainer/onnx/graph.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
@@ -125,10 +125,11 @@ describe('recomputing when memory is short', () => {
     }
   })
 
-  it('is chosen by the memory that is there', () => {
-    const need = { keptBytes: 300e6, sessions: 4 }
-    assert.ok(isShort({ ...need, available: 4e9 }))
-    assert.ok(!isShort({ ...need, available: 16e9 }))
+  it('is chosen for large networks, and by the memory that is there', () => {
+    const need = { keptBytes: 200e6, sessions: 4 }
+    assert.ok(recomputes({ ...need, available: 3e9 }))
+    assert.ok(!recomputes({ ...need, available: 16e9 }))
+    assert.ok(recomputes({ ...need, keptBytes: 300e6, available: 16e9 }))
   })
 })
 

@@ -41,7 +41,12 @@ export class Loader {
     this.#input = input
     this.#workers = Array.from(
       { length: threads },
-      () => new Worker(new URL('./loader-worker.js', import.meta.url), { workerData: setup }),
+      () =>
+        new Worker(new URL('./loader-worker.js', import.meta.url), {
+          workerData: setup,
+          // Pictures lie outside the heap; room for short-lived objects as large as by default would only be memory.
+          resourceLimits: { maxYoungGenerationSizeMb: 4 },
+        }),
     )
     for (const worker of this.#workers) {
       worker.on('message', (answer: LoaderAnswer) => this.#take(worker, answer))

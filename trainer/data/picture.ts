@@ -3,6 +3,9 @@ import sharp from 'sharp'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Picture } from '../../protocol/letterbox.ts'
 
+// Nobody decodes a picture twice in a row: what libvips would keep of the last ones is memory for nothing.
+sharp.cache(false)
+
 /** Larger pictures are refused before they are decoded. */
 export const maxPixels = 100_000_000
 

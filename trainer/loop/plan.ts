@@ -54,12 +54,23 @@ export interface Plan {
   readonly runner: (state: TrainerState) => Runner
 }
 
+/** Bytes of a session's forward pass from which on recomputing pays everywhere: a quarter of the process's memory for 5 % of its time. */
+const muchKept = 256e6
+
 /**
- * Whether sessions that keep everything would take more than half of the memory that is there: gradients and working space about double
- * what is kept. Recomputing takes 5 % longer and gives the same numbers, so that the choice changes no model.
+ * Whether sessions should make what is cheap anew: where they keep much, or all that they keep would take more than half of the memory
+ * that is there (gradients and working space about double it). The numbers are the same, so that the choice changes no model.
  */
-export function isShort({ keptBytes, sessions, available }: { keptBytes: number; sessions: number; available: number }): boolean {
-  return 2 * keptBytes * sessions > available / 2
+export function recomputes({
+  keptBytes,
+  sessions,
+  available,
+}: {
+  keptBytes: number
+  sessions: number
+  available: number
+}): boolean {
+  return keptBytes > muchKept || 2 * keptBytes * sessions > available / 2
 }
 
 /** The processor's threads take parts of a batch, each on its own; a device of its own takes all of it at once. */
@@ -75,9 +86,9 @@ export async function planOn(device: Device, options: PlanOptions): Promise<Plan
   }
   const workers = options.workers ?? cpus().length
   const keeping = compileStep(source)
-  const short =
-    device === 'cpu' && isShort({ keptBytes: keeping.keptBytes, sessions: workers, available: process.availableMemory() })
-  const step = short ? compileStep({ ...source, recompute: true }) : keeping
+  const { keptBytes } = keeping
+  const again = device === 'cpu' && recomputes({ keptBytes, sessions: workers, available: process.availableMemory() })
+  const step = again ? compileStep({ ...source, recompute: true }) : keeping
   const runner = (state: TrainerState): Runner => {
     const common = { step, losses: [...losses], state, rateScale, decay }
     return device === 'cpu' ? new StepRunner({ ...common, workers }) : new DeviceRunner({ ...common, device })
