@@ -31,6 +31,8 @@ export const variants: Readonly<Record<string, Variant>> = {
   mixup: { words: 'half of the mosaics mixed with another picture', options: { recipe: { mixup: 0.5 } } },
   'copy-paste': { words: 'objects pasted into half of the pictures', options: { recipe: { copyPaste: 0.5 } } },
   repeat: { words: 'rare classes (below 0.3 of the pictures) repeated', options: { recipe: { repeatBelow: 0.3 } } },
+  'multi-scale': { words: 'sides of the input within 0.3 of its own', options: { recipe: { multiScale: 0.3 } } },
+  patience: { words: 'cut short after 4 looks without a gain on 0.15 of the labels', options: { recipe: { patience: 4 } } },
   mild: { words: 'half of the change in size and light', options: { recipe: { scale: 0.5, colour: 0.5 } } },
   'early-close': { words: 'the last 0.4 without mosaic', options: { recipe: { closing: 0.4 } } },
   'rate-2': { words: 'twice the learning rate', options: { rate: 1.4e-3 } },

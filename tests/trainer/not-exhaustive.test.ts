@@ -43,18 +43,21 @@ const person: Label = { box: [30, 34, 50, 60], label: 1 }
 const bicycle: Label = { box: [20, 20, 44, 44], label: added }
 
 const shapes: readonly [number, number][][] = [[[16, 12]], [[32, 24]]]
-const heads: Record<string, Partial<Specification>> = {
+const heads: Record<Exclude<Specification['head'], 'fixed'>, Partial<Specification>> = {
   distances: {},
   yolox: {},
   fastestdet: { strides: [16] },
   distribution: { bins: 8 },
+  picodet: { bins: 8 },
+  yolov8: { bins: 8 },
+  yunet: {},
   anchors: { anchors: shapes.map((level) => [...level]) },
   priors: { anchors: shapes.map((level) => [...level]), variances: [0.1, 0.2] },
 }
 
 /** Loss and gradient by row [2 pictures][cells][width], with rows of noise that are parameters themselves. */
 async function stepOf(
-  head: Specification['head'],
+  head: keyof typeof heads,
   pictures: readonly (readonly Label[])[],
   options: {
     partial?: boolean
@@ -119,7 +122,7 @@ const ofClass = ({ gradient, at, count, classAt }: Step, picture: number, label:
 const most = (values: readonly number[]) => Math.max(...values)
 
 describe('a class that was not looked for', () => {
-  for (const head of Object.keys(heads) as Specification['head'][]) {
+  for (const head of Object.keys(heads) as (keyof typeof heads)[]) {
     it(`gets no gradient where it was not, and the usual one where it was: ${head}`, async () => {
       const old = [car, person, notExhaustive(added)]
       const step = await stepOf(head, [old, [car, bicycle]])

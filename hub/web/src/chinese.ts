@@ -440,14 +440,15 @@ export const chinese: Readonly<Record<string, string>> = {
   'A score of 0.8 is then right in about 8 of 10. This share of the labelled pictures is not learnt from.':
     '这样 0.8 分约有八成是对的。这一比例的已标注图片不用于学习。',
   'Choose settings by trials first': '先试训以选择参数',
-  'Short trainings try learning rates and augmentation. They take this share of the minutes from the training itself (10 to 90).':
-    '用短训练试不同的学习率和增强。会从训练时间中占用这一比例（10 到 90）。',
+  'Short trainings try learning rates and augmentation. They take this share of the minutes from the training itself.':
+    '用短训练试不同的学习率和增强。会从训练时间中占用这一比例。',
   'Learn from pictures without labels': '从未标注的图片学习',
   'So many of the newest in the queue, 0 for none. Half-way the model labels them itself and learns from what it is sure of; helps where many pictures look like the few labelled ones.':
     '取队列中最新的若干张，0 为不用。训练过半时模型自己标注它们，只学有把握的部分；当大量图片与少数已标注图片相似时有用。',
   'Teacher for those': '这些图片的教师模型',
   'A larger model that knows the classes labels them from the start; it must look at each once.':
     '由认识这些类别的更大模型从一开始就标注；每张需看一遍。',
+  'no trials': '不试训',
   'the training itself': '训练自身',
   'as many as there are': '有多少用多少',
   'at most {{count}}': '最多 {{count}} 张',

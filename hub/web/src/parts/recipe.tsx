@@ -83,19 +83,28 @@ export function RecipeFields({ value, onChange }: { value: TrainingSettings; onC
         />
       ))}
       <NumberInput
+        label={t(patience)}
+        description={t(
+          'After so many looks without a gain, 0 for never: 20 looks are a whole training, 4 a fair choice. Saves minutes; 15 % of the labelled pictures are kept back to look at.',
+        )}
+        min={0}
+        max={20}
+        allowDecimal={false}
+        value={recipe.patience ?? defaultRecipe.patience}
+        onChange={(entered) => set('patience', entered === '' ? null : Number(entered))}
+      />
+      <Select
         label={t('Choose settings by trials first')}
         description={t(
-          'Short trainings try learning rates and augmentation. They take this share of the minutes from the training itself (10 to 90).',
+          'Short trainings try learning rates and augmentation. They take this share of the minutes from the training itself.',
         )}
-        suffix=" %"
-        min={0}
-        max={90}
-        step={10}
-        value={percent(choose ?? 0)}
-        onChange={(entered) => {
-          const share = shareOf(entered)
-          onChange({ ...value, choose: share === null || share < 0.1 ? null : share })
-        }}
+        allowDeselect={false}
+        data={['0', '0.1', '0.2', '0.3', '0.5'].map((share) => ({
+          value: share,
+          label: share === '0' ? t('no trials') : `${100 * Number(share)} %`,
+        }))}
+        value={String(choose ?? 0)}
+        onChange={(share) => onChange({ ...value, choose: Number(share) || null })}
       />
       <NumberInput
         label={t('Learn from pictures without labels')}
@@ -111,17 +120,6 @@ export function RecipeFields({ value, onChange }: { value: TrainingSettings; onC
           const count = Number(entered) || 0
           onChange({ ...value, unlabelled: count, teacher: count === 0 ? null : teacher })
         }}
-      />
-      <NumberInput
-        label={t(patience)}
-        description={t(
-          'After so many looks without a gain, 0 for never: 20 looks are a whole training, 4 a fair choice. Saves minutes; 15 % of the labelled pictures are kept back to look at.',
-        )}
-        min={0}
-        max={20}
-        allowDecimal={false}
-        value={recipe.patience ?? defaultRecipe.patience}
-        onChange={(entered) => set('patience', entered === '' ? null : Number(entered))}
       />
       <Select
         label={t('Teacher for those')}
