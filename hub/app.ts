@@ -14,6 +14,7 @@ import { parse } from '../protocol/parse.ts'
 import { say } from '../protocol/sentences.ts'
 import { sessionRoutes } from './auth/session-routes.ts'
 import { tokenRoutes } from './auth/token-routes.ts'
+import { diskFull, isFull } from './blobs/disk-space.ts'
 import { datasetRoutes } from './datasets/dataset-routes.ts'
 import { demoRoutes } from './demo/demo-routes.ts'
 import { eventRoutes } from './events/event-routes.ts'
@@ -73,6 +74,7 @@ export async function buildApp(parts: HubParts): Promise<App> {
   app.get('/healthz', async () => ({ ok: true }))
   app.get('/readyz', async () => {
     await parts.knex.raw('select 1')
+    if ((await parts.space.look()).full) throw new MuninnError('UNAVAILABLE', say('error.disk-full'))
     if (!parts.broker.connected) throw new MuninnError('UNAVAILABLE', say('error.broker-away'))
     return { ok: true }
   })
@@ -102,6 +104,7 @@ export async function buildApp(parts: HubParts): Promise<App> {
 
 function toMuninnError(error: unknown): MuninnError {
   if (error instanceof MuninnError) return error
+  if (isFull(error)) return diskFull(error)
   if (error instanceof Error) {
     if (error.cause instanceof MuninnError) return error.cause
     const status = 'statusCode' in error ? Number(error.statusCode) : 500

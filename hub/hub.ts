@@ -12,6 +12,7 @@ import { TokenRepository } from './auth/token-repository.ts'
 import { UserRepository } from './auth/user-repository.ts'
 import type { Blobs } from './blobs/blobs.ts'
 import { DiskBlobs } from './blobs/disk-blobs.ts'
+import { DiskSpace } from './blobs/disk-space.ts'
 import type { Broker } from './broker/broker.ts'
 import { EmbeddedBroker } from './broker/embedded-broker.ts'
 import { ExternalBroker } from './broker/external-broker.ts'
@@ -60,6 +61,7 @@ export interface HubParts {
   readonly now: () => number
   readonly knex: Knex
   readonly blobs: Blobs
+  readonly space: DiskSpace
   readonly events: Events
   readonly broker: Broker
   readonly access: Access
@@ -96,7 +98,8 @@ export interface Hub extends HubParts {
 
 export async function buildHub(config: HubConfig, { log, bootstrapToken, now = Date.now }: HubOptions): Promise<Hub> {
   const knex = openDatabase({ folder: config.dataFolder, ...(config.database && { url: config.database }) })
-  const blobs = new DiskBlobs({ folder: join(config.dataFolder, 'blobs') })
+  const space = new DiskSpace({ folder: config.dataFolder })
+  const blobs = new DiskBlobs({ folder: join(config.dataFolder, 'blobs'), space })
   const signer = new Signer({ path: join(config.dataFolder, 'signing-key.pem') })
   const events = new Events()
 
@@ -114,7 +117,7 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
   const overview = new OverviewRepository({ knex })
 
   const demo = new DemoRepository({ knex })
-  const metrics = new Metrics({ overview, devices, runs: runRows, rollouts: rolloutRows, now })
+  const metrics = new Metrics({ space, overview, devices, runs: runRows, rollouts: rolloutRows, now })
 
   const secrets = new DeviceSecrets({ devices })
   const accounts = new Accounts({ users: new UserRepository({ knex }), now })
@@ -170,6 +173,7 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
     samples,
     settings,
     blobs,
+    space,
     broker,
     events,
     maxPixels: config.maxPixels,
@@ -249,6 +253,7 @@ export async function buildHub(config: HubConfig, { log, bootstrapToken, now = D
     now,
     knex,
     blobs,
+    space,
     events,
     broker,
     access,

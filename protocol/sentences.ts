@@ -108,6 +108,8 @@ export const sentences = {
   'error.give-reason': 'To send it out all the same, give a reason (override).',
   'error.champion-exists': 'There is a champion already; bring the model in without `champion` and roll it out.',
   'error.no-onnx': 'This is not an ONNX file, or it is cut off.',
+  'error.disk-full':
+    'The disk of the hub is full: nothing is lost, devices keep what they have; make room and it goes on by itself.',
   'error.broker-away': 'The broker is not connected.',
 } as const
 

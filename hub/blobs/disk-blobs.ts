@@ -7,13 +7,17 @@ import type { Readable } from 'node:stream'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { FileReference } from '../../protocol/manifest.ts'
 import type { Blobs } from './blobs.ts'
+import type { DiskSpace } from './disk-space.ts'
 
 export class DiskBlobs implements Blobs {
   readonly #folder: string
   readonly #aside: string
+  readonly #space: DiskSpace
 
-  constructor({ folder }: { folder: string }) {
+  /** @param space told of writes that fail for want of room */
+  constructor({ folder, space }: { folder: string; space: DiskSpace }) {
     this.#folder = folder
+    this.#space = space
     this.#aside = join(folder, 'aside')
   }
 
@@ -31,39 +35,47 @@ export class DiskBlobs implements Blobs {
     const sha256 = createHash('sha256').update(bytes).digest('hex')
     if (await this.has(sha256)) return { sha256, bytes: bytes.length }
     const aside = join(this.#aside, randomUUID())
-    const file = await open(aside, 'wx')
-    try {
-      await file.writeFile(bytes)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await this.#take(aside, sha256)
-    return { sha256, bytes: bytes.length }
+    return await this.#space.writing(async () => {
+      const file = await open(aside, 'wx')
+      try {
+        await file.writeFile(bytes)
+        await file.sync()
+      } catch (error) {
+        // What was written so far is of no use, and a full disk needs the room.
+        await unlink(aside)
+        throw error
+      } finally {
+        await file.close()
+      }
+      await this.#take(aside, sha256)
+      return { sha256, bytes: bytes.length }
+    })
   }
 
   async putStream(source: AsyncIterable<Uint8Array>, maxBytes: number): Promise<FileReference> {
     const aside = join(this.#aside, randomUUID())
     const hash = createHash('sha256')
     let bytes = 0
-    const file = await open(aside, 'wx')
-    try {
-      for await (const chunk of source) {
-        bytes += chunk.length
-        if (bytes > maxBytes) throw new MuninnError('TOO_LARGE', `the file is larger than the ${maxBytes} bytes allowed`)
-        hash.update(chunk)
-        await file.write(chunk)
+    return await this.#space.writing(async () => {
+      const file = await open(aside, 'wx')
+      try {
+        for await (const chunk of source) {
+          bytes += chunk.length
+          if (bytes > maxBytes) throw new MuninnError('TOO_LARGE', `the file is larger than the ${maxBytes} bytes allowed`)
+          hash.update(chunk)
+          await file.write(chunk)
+        }
+        await file.sync()
+      } catch (error) {
+        await file.close()
+        await unlink(aside)
+        throw error
       }
-      await file.sync()
-    } catch (error) {
       await file.close()
-      await unlink(aside)
-      throw error
-    }
-    await file.close()
-    const sha256 = hash.digest('hex')
-    await this.#take(aside, sha256)
-    return { sha256, bytes }
+      const sha256 = hash.digest('hex')
+      await this.#take(aside, sha256)
+      return { sha256, bytes }
+    })
   }
 
   async #take(aside: string, sha256: string): Promise<void> {

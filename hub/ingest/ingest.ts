@@ -4,6 +4,7 @@ import type { Knex } from 'knex'
 import { MuninnError } from '../../protocol/errors.ts'
 import { type Ack, downTopic, type Sample, type SamplePart } from '../../protocol/topics.ts'
 import type { Blobs } from '../blobs/blobs.ts'
+import type { DiskSpace } from '../blobs/disk-space.ts'
 import type { Broker } from '../broker/broker.ts'
 import type { Events } from '../events/events.ts'
 import { comparedWith, dayOf, type Known, place } from '../samples/near-duplicates.ts'
@@ -20,6 +21,7 @@ interface Parts {
   readonly samples: SampleRepository
   readonly settings: SettingsRepository
   readonly blobs: Blobs
+  readonly space: DiskSpace
   readonly broker: Broker
   readonly events: Events
   readonly maxPixels: number
@@ -112,7 +114,7 @@ export class Ingest {
       if (!known.has(id) && !rows.has(id)) rows.set(id, await this.#row(waiting, heldOutShare))
     }
     try {
-      await knex.transaction(async (trx) => await samples.insert([...rows.values()], trx))
+      await this.#parts.space.writing(() => knex.transaction(async (trx) => await samples.insert([...rows.values()], trx)))
     } catch (error) {
       // The clusters that were given out are not in the database: read them again.
       this.#known.clear()

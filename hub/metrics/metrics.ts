@@ -2,6 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { ErrorCode } from '../../protocol/errors.ts'
 import type { DeploymentState } from '../../protocol/topics.ts'
+import type { DiskSpace } from '../blobs/disk-space.ts'
 import type { RefusedAction } from '../broker/embedded-broker.ts'
 import type { DeviceRepository } from '../fleet/device-repository.ts'
 import type { OverviewRepository } from '../overview/overview-repository.ts'
@@ -9,6 +10,7 @@ import type { RolloutRepository } from '../rollouts/rollout-repository.ts'
 import type { RunRepository } from '../runs/run-repository.ts'
 
 interface Parts {
+  readonly space: DiskSpace
   readonly overview: OverviewRepository
   readonly devices: DeviceRepository
   readonly runs: RunRepository
@@ -24,7 +26,7 @@ export class Metrics {
   readonly #refusedRequests: Counter<'code'>
   readonly #deployments: Counter<'state'>
 
-  constructor({ overview, devices, runs, rollouts, now }: Parts) {
+  constructor({ space, overview, devices, runs, rollouts, now }: Parts) {
     const registers = [this.registry]
     collectDefaultMetrics({ register: this.registry })
     this.#samples = new Counter({
@@ -68,6 +70,14 @@ export class Metrics {
           for (const [state, count] of Object.entries(await counts())) this.set({ state } as Record<'state' | T, string>, count)
         },
       })
+    const diskFree = new Gauge({
+      name: 'muninn_disk_free_bytes',
+      help: 'Bytes that are free where the hub keeps its data',
+      registers,
+      async collect() {
+        diskFree.set((await space.look()).free)
+      },
+    })
     byState('muninn_tasks', 'Labelling tasks by state', () => overview.tasks(now()))
     byState('muninn_runs', 'Training runs by state', async () =>
       Object.fromEntries((await runs.countByState()).map(({ state, count }) => [state, count])),

@@ -6,7 +6,7 @@ import type { ModelRow } from '../registry/model-repository.ts'
 import { manifestOf } from '../registry/registry.ts'
 
 export function overviewRoutes(app: App, parts: HubParts): void {
-  const { access, overview, rounds, settings, models, devices, desk, runRows, demo, config, now } = parts
+  const { access, overview, space, rounds, settings, models, devices, desk, runRows, demo, config, now } = parts
 
   app.get(
     '/api/overview',
@@ -19,6 +19,7 @@ export function overviewRoutes(app: App, parts: HubParts): void {
         queue: { ...(await overview.tasks(at)), ...(await rounds.progress()) },
         samples: await overview.samples(at),
         devices: await devices.presence(),
+        disk: await space.look(),
         trainers: desk.trainers,
         champion: champion ? brief(champion) : null,
         challenger: challenger ? brief(challenger) : null,

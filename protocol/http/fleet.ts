@@ -205,6 +205,8 @@ export const Overview = Type.Object(
       { total: Type.Integer(), online: Type.Integer(), camerasLive: Type.Integer(), cameras: Type.Integer() },
       strict,
     ),
+    /** Bytes that are free where the hub keeps everything; `full`: the last write failed for want of them. */
+    disk: Type.Object({ free: Type.Integer(), full: Type.Boolean() }, strict),
     trainers: Type.Integer(),
     champion: nullable(
       Type.Object({ sha256: Sha256, name: Type.String(), version: Type.Integer(), mAP50: nullable(Type.Number()) }, strict),

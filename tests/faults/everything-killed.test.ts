@@ -14,6 +14,7 @@ import sharp from 'sharp'
 import { randomOf } from '../../edge-agent/demo/random.ts'
 import { parseEntryName } from '../../edge-agent/outbox/entry.ts'
 import { DiskBlobs } from '../../hub/blobs/disk-blobs.ts'
+import { DiskSpace } from '../../hub/blobs/disk-space.ts'
 import { openDatabase } from '../../hub/database/database.ts'
 import { Enrolment } from '../../protocol/http/fleet.ts'
 import { parse } from '../../protocol/parse.ts'
@@ -137,7 +138,7 @@ cameras:
   const rows = await stored()
   assert.ok(kept.size > 10, `only ${kept.size} samples were kept`)
   assert.equal(new Set(rows.map(({ id }) => id)).size, rows.length, 'no sample has two rows or two tasks')
-  const blobs = new DiskBlobs({ folder: join(folder, 'hub', 'blobs') })
+  const blobs = new DiskBlobs({ folder: join(folder, 'hub', 'blobs'), space: new DiskSpace({ folder }) })
   for (const { id, task } of rows) {
     assert.notEqual(task, null, `sample ${id} has a task`)
     assert.equal(sha256(await blobs.get(id)), id, 'its picture is whole')

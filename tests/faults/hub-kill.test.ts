@@ -9,6 +9,7 @@ import { describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { DiskBlobs } from '../../hub/blobs/disk-blobs.ts'
+import { DiskSpace } from '../../hub/blobs/disk-space.ts'
 import { openDatabase } from '../../hub/database/database.ts'
 import { Enrolment } from '../../protocol/http/fleet.ts'
 import { parse } from '../../protocol/parse.ts'
@@ -103,7 +104,7 @@ async function sendAll(device: DevicePlayer, samples: ReadonlyMap<string, Sample
 /** Reads the folder of a hub that is not running. @returns how many samples it has */
 async function assertStored(folder: string, acknowledged: ReadonlySet<string>): Promise<number> {
   const knex = openDatabase({ folder })
-  const blobs = new DiskBlobs({ folder: join(folder, 'blobs') })
+  const blobs = new DiskBlobs({ folder: join(folder, 'blobs'), space: new DiskSpace({ folder }) })
   const rows: { id: string; task: number | null }[] = await knex('samples')
     .leftJoin('tasks', 'tasks.sample_id', 'samples.id')
     .select('samples.id', { task: 'tasks.id' })

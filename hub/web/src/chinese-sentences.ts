@@ -94,6 +94,7 @@ export const chineseSentences: Readonly<Record<SentenceKey, string>> = {
   'error.give-reason': '如仍要发布，请说明原因。',
   'error.champion-exists': '已有现役模型；请以非现役方式导入，再发布。',
   'error.no-onnx': '这不是 ONNX 文件，或文件不完整。',
+  'error.disk-full': '中心的磁盘已满：没有丢失任何内容，设备会保留；腾出空间后自动继续。',
   'error.broker-away': '消息服务器未连接。',
 }
 

@@ -153,6 +153,7 @@ export const chinese: Readonly<Record<string, string>> = {
   'No frame fits': '没有符合条件的画面',
   'No frame has come yet': '还没有画面',
   'No model yet': '还没有模型',
+  'No room': '磁盘已满',
   'No run yet': '还没有训练',
   'Nobody has looked at it yet.': '还没有人看过。',
   'Nothing said yet.': '还没有日志。',

@@ -31,6 +31,7 @@ import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { Fragment, type ReactNode } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Link } from 'react-router'
+import { say } from '../../../../protocol/sentences.ts'
 import { call, imageOf, type Overview, useApi } from '../api.ts'
 import { useFormat } from '../format.ts'
 import { inWords } from '../i18n.ts'
@@ -65,6 +66,11 @@ export default function OverviewPage() {
         title={t('Overview')}
         about={t('Frames that a detector was unsure of come in, people label them, the detector learns, and goes out again.')}
       />
+      {overview.data.disk.full && (
+        <Alert mb="lg" color="red" title={t('No room')}>
+          {inWords([say('error.disk-full')])}
+        </Alert>
+      )}
       <Card withBorder mb="lg" p="lg">
         <Group gap={6} wrap="nowrap" align="stretch" style={{ overflowX: 'auto' }}>
           <Step
