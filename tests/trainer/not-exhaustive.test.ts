@@ -101,7 +101,7 @@ async function stepOf(
   })
   const feeds = {
     image: { type: 'uint8' as const, shape: [batch, size, size, 3], data: new Uint8Array(batch * size * size * 3) },
-    ...targetsOf(pictures, { cells, classes: classes.length, positives, partial, ...kind }),
+    ...targetsOf(pictures, { ...kind, cells, classes: classes.length, positives, partial }),
   }
   const session = await ort.InferenceSession.create(writeOnnx(step.graph), { graphOptimizationLevel: 'disabled' })
   const run = async (values: Float32Array) => {
@@ -144,10 +144,10 @@ describe('a class that was not looked for', () => {
       const sizes = ofClass(step, 0, added)
       assert.ok(most(sizes) > 1e-4)
       const inside = targetsOf([[bicycle]], {
+        ...headOf({ head, architecture: '' }),
         cells: cellsOf({ width: size, height: size, strides: [8, 16], ...heads[head] }),
         classes: classes.length,
         positives: 64,
-        ...headOf({ head, architecture: '' }),
       })
       const rows = new Set(
         [...(inside.index!.data as BigInt64Array)]
