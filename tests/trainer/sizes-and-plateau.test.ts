@@ -147,6 +147,41 @@ describe('sizes of the input', () => {
   })
 })
 
+describe('micro-batches', () => {
+  it('count by the positives of the whole step, so that few boxes do not weigh as much as many', async () => {
+    const { specification } = plainNetwork({ width: 64, height: 64, classes, random: new Random(1) })
+    const [{ path }] = samples as [LabelledSample]
+    const box = (x: number) => ({ box: [x, 10, x + 20, 40] as const, label: 0 })
+    const setup = {
+      samples: [
+        { path, labels: [box(0)] },
+        { path, labels: [box(0), box(24), box(48), box(70)] },
+      ],
+      shares: [1, 1],
+      width: 64,
+      height: 64,
+      specification,
+      positives: 96,
+      batch: 1,
+      parts: 2,
+      seed: 1,
+      cacheBytes: 1e8,
+    }
+    const augmentation = { mosaic: 0, mixup: 0, copyPaste: 0, plain: 1, scale: 0, colour: 0 }
+    const loader = new Loader({ setup, augmentation: () => augmentation })
+    try {
+      const batches = await loader.batches(0)
+      const counts = batches.map(({ weight }) => (weight!.data as Float32Array).filter((value) => value > 0).length)
+      assert.ok(Math.max(...counts) > 2 * Math.min(...counts), `positives: ${counts.join(', ')}`)
+      // The mean of two parts, each over n / 2, is the sum over n.
+      for (const { normalizer } of batches)
+        assert.ok(Math.abs(Number(normalizer!.data[0]) - 2 / (counts[0]! + counts[1]!)) < 1e-6)
+    } finally {
+      await loader.stop()
+    }
+  })
+})
+
 describe('a training that no longer gets better', () => {
   it('is told by looks without a gain, once it finds anything', () => {
     const after_ = (values: readonly number[]): Plateau => values.reduce(looked, noLook)

@@ -73,7 +73,7 @@ export class Loader {
       this.#workers[part % this.#workers.length]!.postMessage({ step, part, input, augmentation } satisfies LoaderRequest)
       return feeds
     })
-    const made = Promise.all(parts)
+    const made = Promise.all(parts).then(balanced)
     // A failure is told to whoever asks for this step; nobody may ever ask for those made ahead.
     made.catch(() => {})
     this.#made.set(step, made)
@@ -94,4 +94,14 @@ export class Loader {
   async stop(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.terminate()))
   }
+}
+
+/**
+ * Every micro-batch counts by the positives of the whole step, so that the mean of their gradients is that of one batch. Each by its own, one
+ * with few boxes would weigh as much as one with many, and its background many times as much.
+ */
+function balanced(batches: readonly Feeds[]): readonly Feeds[] {
+  const positives = batches.reduce((sum, { weight }) => sum + (weight!.data as Float32Array).reduce((a, b) => a + b, 0), 0)
+  for (const { normalizer } of batches) normalizer!.data[0] = batches.length / Math.max(1, positives)
+  return batches
 }
