@@ -36,7 +36,7 @@ describe('the words of the page', { skip: noBrowser, timeout: 120_000 }, () => {
     const trainer = await TrainerPlayer.create(test, 'one')
     await trainer.finish((await trainer.lease())!, deployedModel(), { mAP50: 0, before: 0 })
     await page.goto(`/training/${id}`)
-    await page.getByText('首个模型：在留出图片上什么也没找到（mAP50 为 0）。').first().waitFor()
+    await page.getByText('首个模型：在留出图片上 mAP50 为 0.000，但至少要求 0.100。请多标注一些，或延长训练。').first().waitFor()
     await page.getByText(/第 1 次尝试，训练器 one（cpu）。/).waitFor()
     assert.equal(await page.getByText(/hub: |gate says/).count(), 0)
 
