@@ -33,7 +33,8 @@ class PeakMemory {
         const name = this.#nameOf(readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0'))
         const peak = Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024
         names.set(pid, name)
-        if (this.#isOf(pid, up, parents)) this.peaks.set(name, Math.max(this.peaks.get(name) ?? 0, peak))
+        // A process that has ended and was not yet waited for has no memory any more.
+        if (peak > 0 && this.#isOf(pid, up, parents)) this.peaks.set(name, Math.max(this.peaks.get(name) ?? 0, peak))
       } catch {
         // It ended between the list and the look.
       }
@@ -66,7 +67,7 @@ let done = 0
 try {
   for await (const line of createInterface({ input: up.stdout! })) {
     console.log(line)
-    const round = /round (\d+): done in (\S+) min; mAP50 (\S+) -> ([\d.]+)/.exec(line)
+    const round = /round (\d+): done in (\S+) min with \d+ labels; mAP50 (\S+) -> ([\d.]+)/.exec(line)
     if (!round || Number(round[1]) <= done) continue
     done = Number(round[1])
     console.log(
