@@ -42,7 +42,7 @@ export function targetsOf(
   const hot = new Float32Array(oneHot ? positives * classes : 0)
   const rowWeight = new Float32Array(perPicture * pictures.length).fill(1)
   const classWeight = new Float32Array(partial ? rowWeight.length * classes : 0).fill(1)
-  let next = 0
+  const chosen: { cell: number; row: number; truth: Label }[] = []
   for (const [picture, labels] of pictures.entries()) {
     const first = picture * perPicture
     for (const { box, label, classOnly } of labels.filter(({ ignore }) => ignore)) {
@@ -59,26 +59,28 @@ export function targetsOf(
       truths.map(({ box }) => box),
       cells,
     )
-    for (const { cell, truth } of assigned) {
-      if (next === positives) break
-      const { box, label } = truths[truth]!
-      const row = BigInt(first + cell)
-      index[next] = row
-      classIndex[next * 2] = row
-      classIndex[next * 2 + 1] = BigInt(label)
-      target.set(box, next * 4)
-      centre.set([cells.x[cell]!, cells.y[cell]!, cells.stride[cell]!], next * centreWidth)
-      if (cells.sizes) centre.set([cells.sizes.width[cell]!, cells.sizes.height[cell]!], next * centreWidth + 3)
-      weight[next] = 1
-      if (oneHot) hot[next * classes + label] = 1
-      rowWeight[first + cell] = 1
-      // A box of a class is known, whoever looked for more of its kind.
-      if (partial) classWeight[(first + cell) * classes + label] = 1
-      next++
-    }
+    for (const { cell, truth } of assigned) chosen.push({ cell, row: first + cell, truth: truths[truth]! })
+  }
+  // More than there is room for: some of every picture are kept, and those left out are not learnt as background.
+  for (const { row } of chosen) rowWeight[row] = 0
+  const count = Math.min(positives, chosen.length)
+  const kept = chosen.filter((_, i) => Math.floor(((i + 1) * count) / chosen.length) > Math.floor((i * count) / chosen.length))
+  for (const [next, { cell, row, truth }] of kept.entries()) {
+    const { box, label } = truth
+    index[next] = BigInt(row)
+    classIndex[next * 2] = BigInt(row)
+    classIndex[next * 2 + 1] = BigInt(label)
+    target.set(box, next * 4)
+    centre.set([cells.x[cell]!, cells.y[cell]!, cells.stride[cell]!], next * centreWidth)
+    if (cells.sizes) centre.set([cells.sizes.width[cell]!, cells.sizes.height[cell]!], next * centreWidth + 3)
+    weight[next] = 1
+    if (oneHot) hot[next * classes + label] = 1
+    rowWeight[row] = 1
+    // A box of a class is known, whoever looked for more of its kind.
+    if (partial) classWeight[row * classes + label] = 1
   }
   // Padding points at the first row with weight 0; its box must be a sane one, or its gradient would be NaN times 0.
-  for (let i = next; i < positives; i++) {
+  for (let i = kept.length; i < positives; i++) {
     target.set([0, 0, 8, 8], i * 4)
     centre.set([4, 4, 8], i * centreWidth)
     if (cells.sizes) centre.set([8, 8], i * centreWidth + 3)
@@ -90,7 +92,7 @@ export function targetsOf(
     centre: { type: 'float32', shape: [positives, centreWidth], data: centre },
     weight: { type: 'float32', shape: [positives, 1], data: weight },
     rowWeight: { type: 'float32', shape: [rowWeight.length, 1], data: rowWeight },
-    normalizer: { type: 'float32', shape: [1], data: Float32Array.of(1 / Math.max(1, next)) },
+    normalizer: { type: 'float32', shape: [1], data: Float32Array.of(1 / Math.max(1, kept.length)) },
     ...(partial && { classWeight: { type: 'float32', shape: [rowWeight.length, classes], data: classWeight } as const }),
     ...(oneHot && { oneHot: { type: 'float32', shape: [positives, classes], data: hot } as const }),
   }
