@@ -1,4 +1,4 @@
-/** What a training does with its pictures, as plain numbers: what a hub's settings, a run and `muninn train --recipe` name. The defaults are what `npm run bench:few-labels` chose. */
+/** What a training does with its pictures, as plain numbers: what a hub's settings, a run and `muninn train --recipe` name. `npm run bench:few-labels` compares others with the defaults. */
 import { type Static, Type } from 'typebox'
 import { Share } from './primitives.ts'
 

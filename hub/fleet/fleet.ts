@@ -34,7 +34,7 @@ interface Parts {
   /** What devices are told to connect to; known once the broker listens. */
   readonly mqttUrl: () => string
   readonly onDeploymentEnded: (state: Deployment['state']) => void
-  /** Samples of each of these devices that has any. */
+  /** How many samples came from each of these devices; one that sent none is left out. */
   readonly countSamples: (devices: readonly string[]) => Promise<ReadonlyMap<string, number>>
 }
 
