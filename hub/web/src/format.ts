@@ -9,7 +9,12 @@ export function useFormat() {
     clock: (at: number) => new Intl.DateTimeFormat(locale, { timeStyle: 'medium' }).format(at),
     ago: (at: number) => ago(at, locale),
     number: (value: number, digits = 0) =>
-      new Intl.NumberFormat(locale, { maximumFractionDigits: digits, minimumFractionDigits: digits }).format(value),
+      // What rounds to nothing has no sign.
+      new Intl.NumberFormat(locale, {
+        maximumFractionDigits: digits,
+        minimumFractionDigits: digits,
+        signDisplay: 'negative',
+      }).format(value),
     percent: (value: number) => new Intl.NumberFormat(locale, { style: 'percent', maximumFractionDigits: 1 }).format(value),
     bytes: (value: number) => {
       const units = ['B', 'kB', 'MB', 'GB', 'TB']
