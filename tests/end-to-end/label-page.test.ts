@@ -60,6 +60,25 @@ async function nameClass(page: Page, name: string): Promise<void> {
   await page.getByLabel('Find a class by name').waitFor({ state: 'hidden' })
 }
 
+/** Keeps the answer to the next request for tasks back for a while; what it gives resolves once the page has it. */
+async function delayNextLease(page: Page): Promise<{ arrived: Promise<void> }> {
+  let arrive = () => {}
+  const arrived = new Promise<void>((resolve) => {
+    arrive = resolve
+  })
+  await page.route(
+    '**/api/tasks/lease',
+    async (route) => {
+      const response = await route.fetch()
+      await new Promise((resolve) => setTimeout(resolve, 2000))
+      await route.fulfill({ response })
+      arrive()
+    },
+    { times: 1 },
+  )
+  return { arrived }
+}
+
 const accepted = (hub: HubProcess, total: number) =>
   waitFor(hub.api, '/api/samples?state=accepted&limit=9', SamplePage, ({ samples }) => samples.length === total, 30)
 
@@ -103,11 +122,14 @@ describe('the label page', { skip: noBrowser }, () => {
     await nameClass(page, 'sign')
     await draw(page, [0.4, 0.4], [0.6, 0.6])
     await page.getByText('Boxes (1)').waitFor()
+    const { arrived } = await delayNextLease(page)
     await page.keyboard.press('Enter')
     await accepted(hub, 1)
 
+    // The list of tasks that the answer asked for comes late: it must not take the picture away that was taken back meanwhile.
     await page.keyboard.press('b')
     await accepted(hub, 0)
+    await arrived
     await page.getByText('Boxes (1)').waitFor()
     await page.keyboard.press('Enter')
     await accepted(hub, 1)

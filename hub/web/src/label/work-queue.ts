@@ -42,6 +42,7 @@ export interface Draft {
 export class WorkQueue {
   readonly #onError: (error: unknown) => void
   #sending: Promise<void> | null = null
+  #leasing: Promise<unknown> = Promise.resolve()
   #timer: ReturnType<typeof setInterval> | undefined
   readonly #prefetched = new Set<string>()
   /** Answered here: a list that the hub made just before must not bring them back. A reopened task has another version. */
@@ -65,9 +66,16 @@ export class WorkQueue {
 
   /**
    * The tasks of this person, without those whose answer has not arrived yet. What is on the screen stays first, after a reload,
-   * too, whatever the hub's order is; a sample that is asked for goes before it.
+   * too, whatever the hub's order is; a sample that is asked for goes before it. One asks after the other: a list that was made before a
+   * picture was taken back and comes late must not put another one in its place.
    */
-  async lease(sample?: string): Promise<Task[]> {
+  lease(sample?: string): Promise<Task[]> {
+    const tasks = this.#leasing.then(() => this.#lease(sample))
+    this.#leasing = tasks.catch(() => {})
+    return tasks
+  }
+
+  async #lease(sample: string | undefined): Promise<Task[]> {
     const leased = await call<Leased>('POST', '/api/tasks/lease', { count: ahead, ...(sample && { sample }) })
     // Those of before a reload are known by what still waits to be sent.
     const unsent = new Set(this.unsent.map(({ task }) => task))
