@@ -36,7 +36,10 @@ export function useWork(store: LabelStore, undo: UndoStack, wanted: string | und
   const refill = useCallback(
     async (sample?: string) => {
       try {
-        setTasks(await queue.lease(sample))
+        const leased = await queue.lease(sample)
+        // One that is asked for comes alone, and goes before those that wait here already.
+        const has = (task: Task) => leased.some(({ id }) => id === task.id)
+        setTasks((before) => (sample ? [...leased, ...before.filter((each) => !has(each))] : leased))
       } catch (error) {
         if (!(error instanceof ApiError && error.code === 'UNREACHABLE')) tellError(error)
       } finally {
