@@ -45,6 +45,9 @@ const large = [
   conv({ ci: 16, co: 64, k: 3, size: 50, dilation: 2 }),
   // As many pictures as a block has channels.
   conv({ n: 16, ci: 2, co: 16, k: 3, size: 12, pad: 1 }),
+  // Unfolded, all pictures are more than a device's shader may see at once.
+  conv({ n: 2, ci: 16, co: 16, k: 3, size: 400, pad: 1 }),
+  conv({ n: 2, ci: 32, co: 32, k: 3, size: 256, stride: 1, pad: 1, group: 32 }),
 ]
 
 async function gradientOf(each: Case, dialect: Dialect) {

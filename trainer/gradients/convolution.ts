@@ -151,8 +151,7 @@ function inputGradient(g: GraphBuilder, x: Value, w: Value, dy: Value, geometry:
 }
 
 /** a [.., M, K] times b [.., N, K] transposed. */
-function productTransposed(g: GraphBuilder, a: Value, b: Value, dialect: Dialect): Value {
-  if (dialect === 'std') return g.matMul(a, g.transpose(b, [0, 2, 1]))
+function productTransposed(g: GraphBuilder, a: Value, b: Value): Value {
   return g.op('FusedMatMul', [a, b], { domain: microsoft, attributes: { transB: 1 } })
 }
 
@@ -164,10 +163,6 @@ function firstAxisSum(g: GraphBuilder, parts: Value): Value {
   return g.reshape(g.matMul(ones, g.reshape(parts, [n, elementCount(shape)])), shape)
 }
 
-/** Sum over the pictures. */
-const pictureSum = (g: GraphBuilder, parts: Value, dialect: Dialect): Value =>
-  dialect === 'std' ? g.sum(parts, [0]) : firstAxisSum(g, parts)
-
 /** Gradient of the filter. */
 function filterGradient(g: GraphBuilder, x: Value, w: Value, dy: Value, geometry: Geometry, dialect: Dialect): Value {
   const { group, strides, pads } = geometry
@@ -176,22 +171,84 @@ function filterGradient(g: GraphBuilder, x: Value, w: Value, dy: Value, geometry
   const [ho, wo] = [dy.shape[2]!, dy.shape[3]!]
   const single = strides[0] === 1 && strides[1] === 1 && isPlain(geometry)
   if (group > 1) return groupedFilterGradient(g, x, w, dy, geometry, dialect)
+  if (dialect === 'std') return unfoldedProducts(g, x, w, dy, geometry)
   const rows = g.reshape(dy, [n, co, ho * wo])
   if (k === 1 && l === 1 && single && pads.every((each) => each === 0)) {
-    return g.reshape(pictureSum(g, productTransposed(g, rows, g.reshape(x, [n, ci, height * width]), dialect), dialect), w.shape)
+    return g.reshape(firstAxisSum(g, productTransposed(g, rows, g.reshape(x, [n, ci, height * width]))), w.shape)
   }
   const b = blockOf(dialect)
   if (b > 0 && co % b === 0) return kernelConvolutionByPieces(g, x, w, dy, geometry, b)
   const samePadded = k === l && k % 2 === 1 && pads.every((each) => each === (k - 1) / 2)
-  if (single && samePadded && dialect !== 'std') return shiftedProducts(g, x, w, rows, dialect)
+  if (single && samePadded) return shiftedProducts(g, x, w, rows)
   return kernelConvolution(g, x, w, dy, geometry)
+}
+
+/** What every WebGPU device lets a shader see of one buffer: maxStorageBufferBindingSize's default (WebGPU, 3.6.2 Limits). */
+const largestBuffer = 128 * 1024 * 1024
+/** Products that one thread of a device adds up: fewer, and more of them side by side, make nothing quicker. */
+const termsInTurn = 256
+
+/**
+ * All that each element of the filter meets, side by side (im2col): [n, ci, k * l, ho * wo]. By a convolution with unit filters, which is
+ * one program for the device; a slice for each element would be k * l of them.
+ */
+function unfolded(g: GraphBuilder, x: Value, w: Value, geometry: Geometry): Value {
+  const [n, ci] = x.shape as [number, number]
+  const [k, l] = [w.shape[2]!, w.shape[3]!]
+  const { x: input, pads } = cropped(g, x, geometry.pads)
+  const { strides, dilations } = geometry
+  if (k * l === 1 && strides.every((each) => each === 1) && pads.every((each) => each === 0))
+    return g.reshape(input, [n, ci, 1, input.shape[2]! * input.shape[3]!])
+  const units = g.once(`units ${ci} ${k} ${l}`, () => {
+    const data = Float32Array.from({ length: ci * (k * l) ** 2 }, (_, at) =>
+      Number(at % (k * l) === Math.floor(at / (k * l)) % (k * l)),
+    )
+    return g.constant(data, [ci * k * l, 1, k, l])
+  })
+  const views = g.op('Conv', [input, units], { attributes: { kernel_shape: [k, l], strides, dilations, pads, group: ci } })
+  return g.reshape(views, [n, ci, k * l, views.shape[2]! * views.shape[3]!])
+}
+
+/**
+ * For devices: a filter has few elements, each a sum over every site of every picture, which a convolution adds up one after the other
+ * (onnxruntime's WebGPU provider on an H200: 16 ms for the first layer alone, 0.4 ms so). Here pictures, and strips of rows in them, are
+ * multiplied side by side and summed afterwards.
+ */
+function unfoldedProducts(g: GraphBuilder, x: Value, w: Value, dy: Value, geometry: Geometry): Value {
+  const { group } = geometry
+  const [n, ci] = x.shape as [number, number]
+  const [co, , k, l] = w.shape as [number, number, number, number]
+  const [ho, wo] = [dy.shape[2]!, dy.shape[3]!]
+  const columns = ci * k * l
+  const heights = Array.from({ length: ho }, (_, i) => i + 1)
+  const height = heights.find((each) => ho % each === 0 && each * wo >= termsInTurn) ?? ho
+  const [strips, terms] = [ho / height, height * wo]
+
+  const product = (seen: Value, wanted: Value): Value => {
+    const [count] = seen.shape as [number]
+    const views = unfolded(g, seen, w, geometry)
+    if (group > 1) return g.sum(g.sum(g.mul(views, g.reshape(wanted, [count, ci, 1, ho * wo])), [3]), [0])
+    const rows = g.reshape(views, [count, columns, strips, terms])
+    const left = g.reshape(strips === 1 ? rows : g.transpose(rows, [0, 2, 1, 3]), [count * strips, columns, terms])
+    const right = g.reshape(g.transpose(g.reshape(wanted, [count, co, strips, terms]), [0, 2, 3, 1]), [count * strips, terms, co])
+    return g.transpose(g.sum(g.matMul(left, right), [0]), [1, 0])
+  }
+  const atOnce = Math.max(1, Math.floor(largestBuffer / (4 * columns * ho * wo)))
+  const sums = Array.from({ length: Math.ceil(n / atOnce) }, (_, i) => {
+    const some = (value: Value) => (atOnce >= n ? value : g.slice(value, [i * atOnce], [Math.min(n, (i + 1) * atOnce)], [0]))
+    return product(some(x), some(dy))
+  })
+  return g.reshape(
+    sums.reduce((a, b) => g.add(a, b)),
+    w.shape,
+  )
 }
 
 /**
  * k matrix products for a k x k filter with stride 1 and "same" padding: x shifted by columns is laid side by side once, dy is
  * shifted by rows (Pad with negative pads moves and crops in one op), and each row shift gives one row of the filter.
  */
-function shiftedProducts(g: GraphBuilder, x: Value, w: Value, rows: Value, dialect: Dialect): Value {
+function shiftedProducts(g: GraphBuilder, x: Value, w: Value, rows: Value): Value {
   const [n, ci, height, width] = x.shape as [number, number, number, number]
   const [co, , k] = w.shape as [number, number, number]
   const p = (k - 1) / 2
@@ -202,7 +259,7 @@ function shiftedProducts(g: GraphBuilder, x: Value, w: Value, rows: Value, diale
   const wide = g.reshape(columns, [n, k * ci, height * width])
   const parts = Array.from({ length: k }, (_, i) => {
     const shifted = pad(g, rows, 2, (i - p) * width, (p - i) * width)
-    return pictureSum(g, productTransposed(g, wide, shifted, dialect), dialect)
+    return firstAxisSum(g, productTransposed(g, wide, shifted))
   })
   // [rows, columns, ci, co] -> [co, ci, rows, columns], by two transpositions of matrices: one over four axes takes three times as long.
   const outputFirst = g.transpose(g.concat(parts, 0), [1, 0])
@@ -218,11 +275,7 @@ function kernelPads({ strides, dilations, pads }: Geometry, x: Value, w: Value, 
 }
 
 /** Crops x where a pad is negative, for Conv takes none. */
-function cropped(
-  g: GraphBuilder,
-  x: Value,
-  pads: readonly [number, number, number, number],
-): { x: Value; pads: [number, number, number, number] } {
+function cropped(g: GraphBuilder, x: Value, pads: Geometry['pads']): { x: Value; pads: [number, number, number, number] } {
   const crop = pads.map((each) => Math.min(each, 0))
   const out = pad(g, pad(g, x, 2, crop[0]!, crop[2]!), 3, crop[1]!, crop[3]!)
   return { x: out, pads: pads.map((each) => Math.max(each, 0)) as [number, number, number, number] }
@@ -305,6 +358,7 @@ function groupedFilterGradient(g: GraphBuilder, x: Value, w: Value, dy: Value, g
   const [n, ci] = x.shape as [number, number]
   const [co, , k, l] = w.shape as [number, number, number, number]
   if (group === ci && ci === co) {
+    if (dialect === 'std') return unfoldedProducts(g, x, w, dy, geometry)
     const { x: input, pads } = cropped(g, x, kernelPads(geometry, x, w, dy))
     const attributes = {
       strides: geometry.dilations,
@@ -325,7 +379,7 @@ function groupedFilterGradient(g: GraphBuilder, x: Value, w: Value, dy: Value, g
             }),
           )
         : g.op('Conv', [flat(input, [1, n * ci]), flat(dy, [n * ci, 1])], { attributes })
-    return g.reshape(pictureSum(g, g.reshape(out, [n, elementCount(w.shape)]), dialect), w.shape)
+    return g.reshape(firstAxisSum(g, g.reshape(out, [n, elementCount(w.shape)])), w.shape)
   }
   const part = (value: Value, axis: number) => g.cut(value, Array(group).fill(value.shape[axis]! / group), axis)
   const [xs, ws, dys] = [part(x, 1), part(w, 0), part(dy, 1)]
