@@ -1,7 +1,7 @@
 /**
  * Muninn's side of train.ts, in a process of its own so that its peak memory is its own.
  *
- *   train-engine.js CASE SIZE BATCH CLASSES [MODEL]
+ *   train-engine.js CASE SIZE BATCH CLASSES DEVICE [MODEL]
  *
  * Reads lines from standard input: `step N` prints the milliseconds of wall and of processor time that each of N steps on resident data
  * took, `whole N` those of N steps with pictures decoded, augmented and assigned on the way, `memory` the peak resident memory in MB.
@@ -21,6 +21,8 @@ import { sharesOf } from '../../trainer/data/sampling.ts'
 import { coreOf } from '../../trainer/detector/core.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
+import { parseDevice } from '../../trainer/engine/devices/choose-device.ts'
+import type { Device } from '../../trainer/engine/devices/executor.ts'
 import { packed } from '../../trainer/engine/step-graph.ts'
 import { initialState } from '../../trainer/engine/trainer-state.ts'
 import { planOn } from '../../trainer/loop/plan.ts'
@@ -29,7 +31,7 @@ import { trainable } from '../../trainer/loop/train.ts'
 import { readOnnxFile } from '../../trainer/onnx/read.ts'
 import { upgrade } from '../../trainer/onnx/upgrade.ts'
 
-const [, , name, sizeText, batchText, classesText, model] = process.argv
+const [, , name, sizeText, batchText, classesText, device, model] = process.argv
 const [size, batch, count] = [sizeText, batchText, classesText].map(Number) as [number, number, number]
 const classes = Array.from({ length: count }, (_, i) => `class ${i}`)
 const { graph, specification } =
@@ -44,9 +46,10 @@ const {
   parts,
   micro,
   positives,
+  loaders,
   step,
   runner: runnerOf,
-} = await planOn('cpu', {
+} = await planOn(parseDevice(device!) as Device, {
   core,
   specification,
   width: size,
@@ -58,6 +61,7 @@ const {
 })
 const runner = runnerOf(initialState(packed(core, step.parameters), packed(core, step.statistics)))
 await runner.start()
+console.error((await runner.describe()).description)
 
 const folder = mkdtempSync(join(tmpdir(), 'muninn-bench-'))
 const samples: LabelledSample[] = []
@@ -83,6 +87,7 @@ const loader = new Loader({
     seed: 1,
     cacheBytes: 1.5e9,
   },
+  threads: loaders,
   augmentation: () => augmentationAt(defaultRecipe, 0, 1),
 })
 const resident = await loader.batches(0)

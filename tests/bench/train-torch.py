@@ -1,10 +1,10 @@
 """PyTorch's side of train.ts, for comparison only: the same networks, losses of the same form, AdamW.
 
-    train-torch.py CASE SIZE BATCH CLASSES THREADS FORMAT [MODEL]
+    train-torch.py CASE SIZE BATCH CLASSES THREADS FORMAT DEVICE [MODEL]
 
 CASE `plain` is the built-in detector layer by layer; `yolox` interprets the nodes of the ONNX file MODEL, so that it is exactly the same
-network. FORMAT is channels_last or nchw. Reads lines from standard input: `step N` prints the milliseconds of wall and of processor time that each of N steps took,
-`memory` the peak resident memory in MB.
+network. FORMAT is channels_last or nchw, DEVICE cpu or cuda. Reads lines from standard input: `step N` prints the milliseconds of wall and
+of processor time that each of N steps took, `memory` the peak resident memory in MB.
 """
 import resource
 import sys
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 case = sys.argv[1]
 size, batch, classes, threads = map(int, sys.argv[2:6])
 memory_format = torch.channels_last if sys.argv[6] == "channels_last" else torch.contiguous_format
+device = torch.device(sys.argv[7])
 torch.set_num_threads(threads)
 torch.set_flush_denormal(True)
 torch.manual_seed(1)
@@ -96,7 +97,9 @@ class Interpreted(nn.Module):
         from onnx import helper, numpy_helper
 
         graph = onnx.load(path).graph
-        self.values = {t.name: torch.tensor(numpy_helper.to_array(t)) for t in graph.initializer}
+        arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+        # Integers are bounds of slices, which are read here.
+        self.values = {n: torch.tensor(a, device=device if a.dtype.kind == "f" else "cpu") for n, a in arrays.items()}
         self.input, self.output = graph.input[0].name, graph.output[0].name
         self.weights = nn.ParameterDict()
         self.nodes = []
@@ -177,13 +180,13 @@ def overlaps(a, b):
     return iou, iou - (hull - union) / hull
 
 
-net = (Interpreted(sys.argv[7]) if case == "yolox" else Plain()).to(memory_format=memory_format)
+net = (Interpreted(sys.argv[8]) if case == "yolox" else Plain()).to(device, memory_format=memory_format)
 optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, weight_decay=0.02, fused=True)
-image = torch.randint(0, 256, (batch, 3, size, size)).float().contiguous(memory_format=memory_format)
+image = torch.randint(0, 256, (batch, 3, size, size)).float().to(device).contiguous(memory_format=memory_format)
 rows = sum((size // s) ** 2 for s in (8, 16, 32)) * batch
-index = torch.randperm(rows)[: 40 * batch]
-target = torch.rand(len(index), 4).sort(1).values * 200
-label = torch.randint(0, classes, (len(index),))
+index = torch.randperm(rows)[: 40 * batch].to(device)
+target = torch.rand(len(index), 4, device=device).sort(1).values * 200
+label = torch.randint(0, classes, (len(index),), device=device)
 
 
 def step():
@@ -201,4 +204,6 @@ for line in sys.stdin:
     begun, used = time.perf_counter(), time.process_time()
     for _ in range(int(rest[0])):
         step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
     print((time.perf_counter() - begun) * 1000 / int(rest[0]), (time.process_time() - used) * 1000 / int(rest[0]), flush=True)

@@ -1,9 +1,10 @@
 /**
- * Images a second of training (forward, loss, gradients, AdamW; batch 8) of the built-in detector and of YOLOX-nano, PyTorch's beside them
+ * Images a second of training (forward, loss, gradients, AdamW) of the built-in detector and of YOLOX-nano, PyTorch's beside them
  * in turns when a Python with torch is named, and the whole training (pictures decoded, augmented and assigned on the way) against a
- * step on resident data. Each contender is a process of its own.
+ * step on resident data. Each contender is a process of its own. On another device than the processor PyTorch uses CUDA; memory and
+ * processor time are then those of the process that feeds the device.
  *
- *   npm run bench:train -- [--cases plain-320,plain-416,yolox-416] [--rounds 7] [--steps 6] [--python python3]
+ *   npm run bench:train -- [--cases plain-320,plain-416,yolox-416] [--device cpu|webgpu|cuda] [--batch 8] [--rounds 7] [--steps 6] [--python python3]
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -16,12 +17,15 @@ import { lacks, sharedData } from '../support/shared-data.ts'
 const { values } = parseArgs({
   options: {
     cases: { type: 'string', default: 'plain-320,plain-416,yolox-416' },
+    device: { type: 'string', default: 'cpu' },
+    batch: { type: 'string', default: '8' },
     rounds: { type: 'string', default: '7' },
     steps: { type: 'string', default: '6' },
     python: { type: 'string' },
   },
 })
-const batch = 8
+const batch = Number(values.batch)
+const onProcessor = values.device === 'cpu'
 const steps = Number(values.steps)
 const cores = cpus().length
 const yoloxFile = 'models/yolox-nano/yolox_nano.onnx'
@@ -76,11 +80,15 @@ async function measure(name: string): Promise<void> {
   }
   const classes = network === 'yolox' ? '80' : '6'
   const model = network === 'yolox' ? [sharedData(yoloxFile)] : []
-  const engine = new Contender(process.execPath, [script('train-engine.js'), network, size, String(batch), classes, ...model])
+  const engine = new Contender(process.execPath, [
+    script('train-engine.js'),
+    ...[network, size, String(batch), classes, values.device],
+    ...model,
+  ])
   const torch = (share: number, threads: number, format: string) =>
     new Contender(values.python!, [
       script('../../../tests/bench/train-torch.py'),
-      ...[network, size, String(batch / share), classes, String(threads), format],
+      ...[network, size, String(batch / share), classes, String(threads), format, onProcessor ? 'cpu' : 'cuda'],
       ...model,
     ])
   const entries: Entry[] = [
@@ -96,9 +104,9 @@ async function measure(name: string): Promise<void> {
         milliseconds: [],
         processor: [],
       })
-    // The gradients of the two are not even exchanged.
-    const halves = Array.from({ length: cores }, () => torch(cores, 1, 'channels_last'))
-    if (batch % cores === 0)
+    if (onProcessor && batch % cores === 0) {
+      // The gradients of the two are not even exchanged.
+      const halves = Array.from({ length: cores }, () => torch(cores, 1, 'channels_last'))
       entries.push({
         name: `PyTorch channels_last, ${cores} processes`,
         command: 'step',
@@ -106,6 +114,7 @@ async function measure(name: string): Promise<void> {
         milliseconds: [],
         processor: [],
       })
+    }
   }
   // The first steps set up memory and kernels.
   for (const entry of entries) await turn({ ...entry, milliseconds: [], processor: [] })

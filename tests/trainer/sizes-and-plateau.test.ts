@@ -105,6 +105,7 @@ describe('sizes of the input', () => {
     const augmentation = { mosaic: 0.5, mixup: 0, copyPaste: 0, plain: 0.2, scale: 1, colour: 1 }
     const loader = new Loader({
       setup,
+      threads: plan.loaders,
       augmentation: () => augmentation,
       input: (step) => ({ width: side(step % 4), height: side(step % 4) }),
     })
@@ -168,7 +169,7 @@ describe('micro-batches', () => {
       cacheBytes: 1e8,
     }
     const augmentation = { mosaic: 0, mixup: 0, copyPaste: 0, plain: 1, scale: 0, colour: 0 }
-    const loader = new Loader({ setup, augmentation: () => augmentation })
+    const loader = new Loader({ setup, threads: 1, augmentation: () => augmentation })
     try {
       const batches = await loader.batches(0)
       const counts = batches.map(({ weight }) => (weight!.data as Float32Array).filter((value) => value > 0).length)

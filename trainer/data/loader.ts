@@ -1,5 +1,4 @@
 /** Batches ahead of time from threads of their own, so that data is hidden behind compute. */
-import { cpus } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Feeds } from '../engine/step-worker.ts'
@@ -11,10 +10,6 @@ export const ahead = 3
 
 export class Loader {
   readonly #parts: number
-  /**
-   * As many as micro-batches, at most one a core: a single one would share its core with one of the threads that compute, and all the
-   * others would wait for that one at the end of each step.
-   */
   readonly #workers: readonly Worker[]
   readonly #augmentation: (step: number) => Augmentation
   readonly #input: (step: number) => Input
@@ -29,12 +24,12 @@ export class Loader {
     setup,
     augmentation,
     input = () => setup,
-    threads = Math.min(setup.parts, cpus().length),
+    threads,
   }: {
     setup: LoaderSetup
     augmentation: (step: number) => Augmentation
     input?: (step: number) => Input
-    threads?: number
+    threads: number
   }) {
     this.#parts = setup.parts
     this.#augmentation = augmentation
@@ -70,7 +65,12 @@ export class Loader {
     const input = { width, height }
     const parts = Array.from({ length: this.#parts }, (_, part) => {
       const feeds = new Promise<Feeds>((resolve, reject) => this.#waiting.set(`${step} ${part}`, { resolve, reject }))
-      this.#workers[part % this.#workers.length]!.postMessage({ step, part, input, augmentation } satisfies LoaderRequest)
+      this.#workers[(step * this.#parts + part) % this.#workers.length]!.postMessage({
+        step,
+        part,
+        input,
+        augmentation,
+      } satisfies LoaderRequest)
       return feeds
     })
     const made = Promise.all(parts).then(balanced)

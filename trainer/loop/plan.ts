@@ -1,7 +1,7 @@
 /** How the steps of a training are taken on a device: in how many parts, with which graph, by which runner. */
 import { cpus } from 'node:os'
 import { MuninnError } from '../../protocol/errors.ts'
-import type { Loader } from '../data/loader.ts'
+import { ahead, type Loader } from '../data/loader.ts'
 import { headOf } from '../detector/heads/table.ts'
 import { losses, trainingGraph } from '../detector/loss.ts'
 import type { Specification } from '../detector/specification.ts'
@@ -50,6 +50,8 @@ export interface Plan {
   readonly parts: number
   readonly micro: number
   readonly positives: number
+  /** Threads that make its batches. */
+  readonly loaders: number
   readonly step: StepGraph
   readonly runner: (state: TrainerState) => Runner
 }
@@ -73,6 +75,15 @@ export function recomputes({
   return keptBytes > muchKept || 2 * keptBytes * sessions > available / 2
 }
 
+/**
+ * Threads that make batches. On the processor as many as micro-batches, at most one a core: a single one would share its core with one of
+ * the threads that compute, and all the others would wait for that one at the end of each step. A device of its own leaves the cores idle and
+ * takes batches much more quickly than one thread makes them: there are as many as batches are made ahead.
+ */
+export function loaderThreads(device: Device, parts: number, cores: number): number {
+  return device === 'cpu' ? Math.min(parts, cores) : Math.max(1, Math.min(parts * (ahead + 1), cores - 1))
+}
+
 /** The processor's threads take parts of a batch, each on its own; a device of its own takes all of it at once. */
 export async function planOn(device: Device, options: PlanOptions): Promise<Plan> {
   const { core, specification, width, height, batch, partial, parameters, rateScale, decay } = options
@@ -93,7 +104,7 @@ export async function planOn(device: Device, options: PlanOptions): Promise<Plan
     const common = { step, losses: [...losses], state, rateScale, decay }
     return device === 'cpu' ? new StepRunner({ ...common, workers }) : new DeviceRunner({ ...common, device })
   }
-  return { device, parts, micro, positives, step, runner }
+  return { device, parts, micro, positives, loaders: loaderThreads(device, parts, cpus().length), step, runner }
 }
 
 /**

@@ -205,6 +205,11 @@ function cutFor({ calibrate, patience }: Recipe, { samples, seed = 1 }: TrainOpt
   return { training: [...training, ...samples.filter(({ pseudo }) => pseudo)], validation }
 }
 
+/** Steps in which memory and a device's programs are made: what follows is quicker. */
+const warmUp = 2
+/** The step at which it is known how many fit into the time. */
+const judgedAt = 8
+
 /** @throws MuninnError; the signal's reason when it was aborted */
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { seed = 1, batch = 8, minutes = Number.POSITIVE_INFINITY, signal, onProgress, onLog = () => {} } = options
@@ -240,7 +245,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       decay: (_, shape) => (shape.length > 1 ? 0.02 : 0),
     })
   const fresh = ({ step }: Plan) => initialState(packed(start.core, step.parameters), packed(start.core, step.statistics))
-  const loaderOf = ({ positives, micro, parts }: Plan) =>
+  const loaderOf = ({ positives, micro, parts, loaders }: Plan) =>
     new Loader({
       setup: {
         samples,
@@ -254,6 +259,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         seed,
         cacheBytes: 1.5e9,
       },
+      threads: loaders,
       augmentation: (at) => augmentationAt(recipe, at, steps),
       input: (at) => sizeAt(at, { input: start, sizes, steps, closing: recipe.closing, seed }),
     })
@@ -296,6 +302,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     described = `${(await runner.describe()).description}, ${reason}`
     onLog(`trains on ${described}`)
     begun = performance.now()
+    let warm = begun
     const watch = new LossWatch()
     // Skipped steps do not move the state; the loop counts its own, or it would ask for the same bad batch for ever.
     for (let at = from; at < steps; at++) {
@@ -310,12 +317,12 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       }
       const done = at + 1 - from
       const secondsPerStep = (performance.now() - begun) / 1000 / done
-      if (from < 8 && done === 8) {
-        const affordable = Math.max(30, Math.floor((minutes * 60) / secondsPerStep))
+      if (done === warmUp) warm = performance.now()
+      if (from < judgedAt && done === judgedAt) {
+        const settled = (performance.now() - warm) / 1000 / (judgedAt - warmUp)
+        const affordable = Math.max(30, judgedAt + Math.floor((minutes * 60 - secondsPerStep * done) / settled))
         if (affordable < steps) {
-          onLog(
-            `${steps} steps would take ${((steps * secondsPerStep) / 60).toFixed(1)} min; ${affordable} fit into ${minutes} min`,
-          )
+          onLog(`${steps} steps would take ${((steps * settled) / 60).toFixed(1)} min; ${affordable} fit into ${minutes} min`)
           steps = affordable
         }
       }
