@@ -83,6 +83,27 @@ export class RolloutRepository {
     return await (trx ?? this.#knex)('rollout_devices').where({ rollout_id: rollout }).orderBy('wave').orderBy('device_id')
   }
 
+  /** How many devices of each wave are in which state. */
+  async states(rollout: number): Promise<{ wave: number; state: RolloutDeviceState; count: number }[]> {
+    const rows: { wave: number; state: RolloutDeviceState; count: number | string }[] = await this.#knex('rollout_devices')
+      .select('wave', 'state')
+      .count({ count: '*' })
+      .where({ rollout_id: rollout })
+      .groupBy('wave', 'state')
+    return rows.map((row) => ({ ...row, count: Number(row.count) }))
+  }
+
+  /** The first devices of a wave: those that said no, then those under way, then those that wait, then those that run it. */
+  async firstDevices(rollout: number, wave: number, limit: number): Promise<RolloutDeviceRow[]> {
+    return await this.#knex('rollout_devices')
+      .where({ rollout_id: rollout, wave })
+      .orderByRaw(
+        "case when state in ('refused', 'rolled-back') then 0 when state = 'waiting' then 2 when state = 'confirmed' then 3 else 1 end",
+      )
+      .orderBy('device_id')
+      .limit(limit)
+  }
+
   async changeDevice(
     rollout: number,
     device: string,

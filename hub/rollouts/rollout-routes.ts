@@ -1,6 +1,6 @@
 /** Rollouts: start, look, pause, resume, roll back. */
 import { Type } from 'typebox'
-import { NewRollout, Rollout, RolloutAction } from '../../protocol/http/fleet.ts'
+import { NewRollout, Rollout, RolloutAction, RolloutSummary } from '../../protocol/http/fleet.ts'
 import type { App } from '../app.ts'
 import { nameOf } from '../auth/access.ts'
 import type { HubParts } from '../hub.ts'
@@ -13,7 +13,7 @@ export function rolloutRoutes(app: App, { access, rollouts }: HubParts): void {
 
   app.get(
     '/api/rollouts',
-    { onRequest: see, schema: { response: { 200: Type.Array(Rollout) } } },
+    { onRequest: see, schema: { response: { 200: Type.Array(RolloutSummary) } } },
     async () => await rollouts.list(),
   )
 

@@ -2,7 +2,7 @@
 import type { Knex } from 'knex'
 import type { Static } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
-import type { NewRollout, Rollout, RolloutAction } from '../../protocol/http/fleet.ts'
+import { type NewRollout, namedOfWave, type Rollout, type RolloutAction, type RolloutSummary } from '../../protocol/http/fleet.ts'
 import { GateResult } from '../../protocol/http/training.ts'
 import { parseJson } from '../../protocol/parse.ts'
 import { quote, say, type Words } from '../../protocol/sentences.ts'
@@ -15,7 +15,7 @@ import type { ModelRepository, ModelRow } from '../registry/model-repository.ts'
 import { manifestOf } from '../registry/registry.ts'
 import type { SettingsRepository } from '../settings/settings-repository.ts'
 import { nextStep, planWaves, type RolloutDevice, type RolloutStep } from './next-step.ts'
-import type { RolloutDeviceRow, RolloutRepository, RolloutRow } from './rollout-repository.ts'
+import type { RolloutRepository, RolloutRow } from './rollout-repository.ts'
 
 interface Parts {
   readonly knex: Knex
@@ -209,42 +209,39 @@ export class Rollouts {
   }
 
   /** Newest first. */
-  async list(): Promise<Rollout[]> {
-    const rows = await this.#parts.rollouts.list()
-    return await Promise.all(rows.map((row) => this.#view(row)))
+  async list(): Promise<RolloutSummary[]> {
+    return (await this.#parts.rollouts.list()).map(summary)
   }
 
   /** @throws MuninnError NOT_FOUND */
   async get(id: number): Promise<Rollout> {
-    const row = await this.#parts.rollouts.find(id)
+    const { rollouts } = this.#parts
+    const row = await rollouts.find(id)
     if (!row) throw new MuninnError('NOT_FOUND', `there is no rollout ${id}`)
-    return await this.#view(row)
-  }
-
-  async #view(row: RolloutRow): Promise<Rollout> {
-    return {
-      id: row.id,
-      model: row.model,
-      previous: row.previous,
-      state: row.state,
-      reason: readWords(row.reason),
-      createdAt: row.created_at,
-      createdBy: row.created_by,
-      finishedAt: row.finished_at,
-      wave: row.wave,
-      waves: byWave(await this.#parts.rollouts.devices(row.id)),
-    }
+    const counts = await rollouts.states(id)
+    const waves = Array.from({ length: Math.max(-1, ...counts.map(({ wave }) => wave)) + 1 }, async (_, wave) => ({
+      states: Object.fromEntries(counts.filter((each) => each.wave === wave).map(({ state, count }) => [state, count])),
+      devices: (await rollouts.firstDevices(id, wave, namedOfWave)).map(({ device_id, state, reason }) => ({
+        device: device_id,
+        state,
+        reason,
+      })),
+    }))
+    return { ...summary(row), waves: await Promise.all(waves) }
   }
 }
 
-function byWave(rows: readonly RolloutDeviceRow[]): Rollout['waves'] {
-  const waves: Rollout['waves'] = []
-  for (const { wave, device_id, state, reason } of rows) {
-    while (waves.length <= wave) waves.push({ devices: [] })
-    waves[wave]!.devices.push({ device: device_id, state, reason })
-  }
-  return waves
-}
+const summary = (row: RolloutRow): RolloutSummary => ({
+  id: row.id,
+  model: row.model,
+  previous: row.previous,
+  state: row.state,
+  reason: readWords(row.reason),
+  createdAt: row.created_at,
+  createdBy: row.created_by,
+  finishedAt: row.finished_at,
+  wave: row.wave,
+})
 
 /** A model goes out when it passed the gate, was champion before, or a person gives a reason. */
 function checkDeployable(row: ModelRow, override: string | undefined): void {

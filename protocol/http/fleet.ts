@@ -80,27 +80,36 @@ export const NewRollout = Type.Object(
   strict,
 )
 export const RolloutState = Type.Enum(['running', 'paused', 'finished', 'rolled-back'])
-export const Rollout = Type.Object(
+const rolloutItself = {
+  id: Type.Integer(),
+  model: Sha256,
+  previous: nullable(Sha256),
+  state: RolloutState,
+  reason: Words,
+  createdAt: Time,
+  createdBy: Type.String(),
+  finishedAt: nullable(Time),
+  /** Index of the wave that runs. */
+  wave: Type.Integer(),
+}
+/** GET /api/rollouts: newest first */
+export const RolloutSummary = Type.Object(rolloutItself, strict)
+export type RolloutSummary = Static<typeof RolloutSummary>
+/** Devices of a wave that are named. */
+export const namedOfWave = 40
+/** A wave may be of thousands of devices: they are counted by state; named are the first of them, those that said no before all others. */
+export const RolloutWave = Type.Object(
   {
-    id: Type.Integer(),
-    model: Sha256,
-    previous: nullable(Sha256),
-    state: RolloutState,
-    reason: Words,
-    createdAt: Time,
-    createdBy: Type.String(),
-    finishedAt: nullable(Time),
-    /** Index of the wave that runs. */
-    wave: Type.Integer(),
-    waves: Type.Array(
-      Type.Object(
-        { devices: Type.Array(Type.Object({ device: Id, state: Type.String(), reason: Type.String() }, strict)) },
-        strict,
-      ),
-    ),
+    states: Type.Record(Type.String(), Type.Integer()),
+    devices: Type.Array(Type.Object({ device: Id, state: Type.String(), reason: Type.String() }, strict), {
+      maxItems: namedOfWave,
+    }),
   },
   strict,
 )
+export type RolloutWave = Static<typeof RolloutWave>
+/** GET /api/rollouts/:id */
+export const Rollout = Type.Object({ ...rolloutItself, waves: Type.Array(RolloutWave) }, strict)
 export type Rollout = Static<typeof Rollout>
 /** POST /api/rollouts/:id/act */
 export const RolloutAction = Type.Object(

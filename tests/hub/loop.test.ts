@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type Static, Type } from 'typebox'
-import { Device, Enrolment, Overview, Rollout, Settings } from '../../protocol/http/fleet.ts'
+import { Device, Enrolment, Overview, Rollout, RolloutSummary, Settings } from '../../protocol/http/fleet.ts'
 import { type ImportModel, ModelVersion } from '../../protocol/http/training.ts'
 import { inEnglish } from '../../protocol/sentences.ts'
 import { deployedModel } from '../support/deployed-model.ts'
@@ -144,10 +144,15 @@ describe('loop', () => {
     const canary = await one.wish(({ deployment }) => deployment === 2)
     await one.report(canary, 'rolled-back', 'scores are not numbers')
     const paused = await until(test, async () =>
-      (await test.ask(Type.Array(Rollout), 'GET', '/api/rollouts')).find(({ state }) => state === 'paused'),
+      (await test.ask(Type.Array(RolloutSummary), 'GET', '/api/rollouts')).find(({ state }) => state === 'paused'),
     )
     assert.match(inEnglish(paused.reason), /gate-1 rolled back: scores are not numbers/)
-    assert.equal(paused.waves[1]?.devices[0]?.state, 'waiting')
+    const { waves } = await test.ask(Rollout, 'GET', `/api/rollouts/${paused.id}`)
+    assert.deepEqual(
+      waves.map(({ states }) => states),
+      [{ 'rolled-back': 1 }, { waiting: 1 }],
+    )
+    assert.equal(waves[1]!.devices[0]!.device, 'gate-2')
     assert.equal((await test.ask(Device, 'GET', '/api/devices/gate-2')).desired, sha256(before))
 
     const back = await test.ask(Rollout, 'POST', `/api/rollouts/${paused.id}/act`, {

@@ -89,6 +89,20 @@ describe('rollouts', () => {
     )
   })
 
+  it('count the devices of a large wave and name the first of them, those that said no before all others', async (t) => {
+    const { test } = await withFleet(t, ['a'])
+    for (let i = 0; i < 60; i++) await test.ask(Enrolment, 'POST', '/api/devices', { id: `d-${i}` })
+    const rollout = await roll(test, second, { canaries: ['a'] })
+    await test.hub.loop.stop()
+    await test.hub.knex('rollout_devices').where({ device_id: 'd-9' }).update({ state: 'refused', reason: 'no room on the disk' })
+    await test.hub.knex('rollout_devices').where({ device_id: 'd-8' }).update({ state: 'confirmed' })
+    const { waves } = await test.ask(Rollout, 'GET', `/api/rollouts/${rollout.id}`)
+    assert.deepEqual(waves[1]!.states, { confirmed: 1, refused: 1, waiting: 58 })
+    assert.equal(waves[1]!.devices.length, 40)
+    assert.deepEqual(waves[1]!.devices[0], { device: 'd-9', state: 'refused', reason: 'no room on the disk' })
+    assert.ok(!waves[1]!.devices.some(({ device }) => device === 'd-8'))
+  })
+
   it('ask a device that failed again, with a new number, when resumed', async (t) => {
     const { test, players } = await withFleet(t, ['a'])
     const rollout = await roll(test, second)

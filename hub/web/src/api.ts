@@ -1,7 +1,16 @@
 /** The hub's HTTP API for the page: the session cookie signs, answers are typed by the protocol, errors carry the hub's own words. */
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import type { Static } from 'typebox'
-import type { Device, DevicePage, Enrolment, Overview, Previews, Rollout, Settings } from '../../../protocol/http/fleet.ts'
+import type {
+  Device,
+  DevicePage,
+  Enrolment,
+  Overview,
+  Previews,
+  Rollout,
+  RolloutSummary,
+  Settings,
+} from '../../../protocol/http/fleet.ts'
 import type { HistoryEntry, LeasedTasks, QueueCounts, SamplePage, SampleView } from '../../../protocol/http/labelling.ts'
 import type { Session, Token, User } from '../../../protocol/http/session.ts'
 import type { DatasetVersion, Logs, Metrics, ModelVersion, Run } from '../../../protocol/http/training.ts'
@@ -56,7 +65,7 @@ interface Answers {
   '/api/models': ModelVersion[]
   '/api/runs': Run[]
   '/api/datasets': DatasetVersion[]
-  '/api/rollouts': Rollout[]
+  '/api/rollouts': RolloutSummary[]
   '/api/users': User[]
   '/api/tokens': Token[]
   '/api/tasks/counts': QueueCounts
@@ -71,6 +80,7 @@ export type {
   Overview,
   QueueCounts,
   Rollout,
+  RolloutSummary,
   Run,
   SampleView,
   Session,

@@ -8,7 +8,6 @@ import {
   Group,
   Modal,
   MultiSelect,
-  Progress,
   Skeleton,
   Stack,
   Table,
@@ -18,8 +17,7 @@ import {
   Tooltip,
 } from '@mantine/core'
 import { useForm } from '@mantine/form'
-import { modals } from '@mantine/modals'
-import { IconArrowBackUp, IconDownload, IconPlayerPause, IconPlayerPlay, IconRocket } from '@tabler/icons-react'
+import { IconDownload, IconRocket } from '@tabler/icons-react'
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -29,6 +27,7 @@ import { short, useFormat } from '../format.ts'
 import { inWords, whom } from '../i18n.ts'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 import { tell } from '../parts/tell.ts'
+import { OpenRollout } from './models/open-rollout.tsx'
 
 const roleColors: Readonly<Record<ModelVersion['role'], string>> = {
   champion: 'teal',
@@ -58,7 +57,7 @@ export default function Models() {
         {rollouts.data
           ?.filter(({ state }) => state === 'running' || state === 'paused')
           .map((rollout) => (
-            <RolloutCard key={rollout.id} rollout={rollout} nameOf={nameOf} />
+            <OpenRollout key={rollout.id} id={rollout.id} nameOf={nameOf} />
           ))}
         {!models.data ? (
           <Skeleton h={300} />
@@ -289,73 +288,5 @@ function Deploy({ model, champion, onDone }: { model: ModelVersion; champion: Mo
         </Group>
       </Stack>
     </form>
-  )
-}
-
-function RolloutCard({ rollout, nameOf }: { rollout: Rollout; nameOf: (sha256: string | null) => string }) {
-  const { t } = useTranslation()
-  const queries = useQueryClient()
-  const act = useMutation({
-    mutationFn: (action: 'pause' | 'resume' | 'rollback') => call('POST', `/api/rollouts/${rollout.id}/act`, { action }),
-    onSuccess: () => queries.invalidateQueries({ queryKey: ['/api/rollouts'] }),
-  })
-  const back = () =>
-    modals.openConfirmModal({
-      title: t('Go back?'),
-      children: <Text size="sm">{t('Every device goes back to {{name}}.', { name: nameOf(rollout.previous) })}</Text>,
-      labels: { confirm: t('Go back'), cancel: t('Keep going') },
-      confirmProps: { color: 'red' },
-      onConfirm: () => act.mutate('rollback'),
-    })
-  const all = rollout.waves.flatMap(({ devices }) => devices)
-  const confirmed = all.filter(({ state }) => state === 'confirmed').length
-  return (
-    <Card withBorder>
-      <Group justify="space-between" mb="xs">
-        <div>
-          <Text fw={600}>{t('Rolling out {{name}}', { name: nameOf(rollout.model) })}</Text>
-          <Text size="xs" c="dimmed">
-            {t('{{done}} of {{count}} devices run it for good', { done: confirmed, count: all.length })}
-            {rollout.reason.length > 0 && ` · ${inWords(rollout.reason)}`}
-          </Text>
-        </div>
-        <Group gap="xs">
-          {rollout.state === 'running' ? (
-            <Button size="xs" variant="light" leftSection={<IconPlayerPause size={15} />} onClick={() => act.mutate('pause')}>
-              {t('Pause')}
-            </Button>
-          ) : (
-            <Button size="xs" leftSection={<IconPlayerPlay size={15} />} onClick={() => act.mutate('resume')}>
-              {t('Go on')}
-            </Button>
-          )}
-          <Button size="xs" color="red" variant="light" leftSection={<IconArrowBackUp size={15} />} onClick={back}>
-            {t('Go back')}
-          </Button>
-        </Group>
-      </Group>
-      <Progress value={(confirmed / Math.max(1, all.length)) * 100} mb="sm" />
-      <Group align="flex-start" gap="xl">
-        {rollout.waves.map(({ devices }, i) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: a wave is its place
-          <Stack key={i} gap={4}>
-            <Text size="xs" fw={600} c={i === rollout.wave ? undefined : 'dimmed'}>
-              {t('Wave {{number}}', { number: i + 1 })}
-            </Text>
-            {devices.map(({ device, state, reason }) => (
-              <Tooltip key={device} label={reason || t(state)}>
-                <Badge
-                  variant="light"
-                  tt="none"
-                  color={state === 'confirmed' ? 'teal' : ['refused', 'rolled-back'].includes(state) ? 'red' : 'indigo'}
-                >
-                  {device}: {t(state)}
-                </Badge>
-              </Tooltip>
-            ))}
-          </Stack>
-        ))}
-      </Group>
-    </Card>
   )
 }
