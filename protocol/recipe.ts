@@ -35,6 +35,8 @@ export const Recipe = Type.Object(
      * closing part; 0: it takes all its steps.
      */
     patience: Type.Integer({ minimum: 0, maximum: 20 }),
+    /** Nesterov momentum of stochastic gradient descent (Sutskever et al. 2013), 0.9 as YOLOX was published; 0: AdamW. */
+    momentum: Type.Number({ minimum: 0, maximum: 0.99 }),
     /** Share of the pictures that is kept back from training, to fit on it what a score is worth; 0: scores stay as they are. */
     calibrate: Share,
   },
@@ -59,5 +61,6 @@ export const defaultRecipe: Recipe = {
   pseudo: 0.4,
   multiScale: 0,
   patience: 0,
+  momentum: 0,
   calibrate: 0,
 }

@@ -1,16 +1,19 @@
 /**
- * The optimiser's update graph against the ONNX Adam vectors and against AdamW in double precision.
+ * The optimiser's update graph against the ONNX Adam and Momentum vectors and against AdamW in double precision.
  *
  * How the two definitions meet (ONNX ai.onnx.preview.training.Adam on the left, ours on the right):
  * alpha, beta are beta1, beta2; V, H are moment1, moment2; norm_coefficient is an L2 term inside the gradient, so g = G + norm_coefficient X;
  * R sqrt(1 - beta^T) / (1 - alpha^T) V / (sqrt(H) + epsilon) is our bias-corrected step with epsilon / sqrt(1 - beta^T), as ONNX adds
  * epsilon before the correction and we (as Kingma and Ba 2015 and PyTorch) after it; T = 0 means no correction. Our decay is decoupled
  * (Loshchilov and Hutter 2019, it never enters the moments) and has no counterpart there, nor has ONNX's norm_coefficient_post here.
+ *
+ * ONNX's Momentum: alpha is our momentum, V moment1, norm_coefficient our decay. Its beta weighs the gradient from the second step on; ours
+ * is 1, as PyTorch's (dampening 0), and the vectors are of the first step.
  */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
-import { adam, updateGraph } from '../../trainer/engine/update-graph.ts'
+import { adam, type UpdateRule, updateGraph } from '../../trainer/engine/update-graph.ts'
 import type { TensorData } from '../../trainer/onnx/graph.ts'
 import { floatOf } from '../../trainer/onnx/inference.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
@@ -27,9 +30,9 @@ interface Scalars {
   readonly clip?: number
 }
 
-async function update(vectors: Vectors, scalars: Scalars, constants = adam) {
+async function update(vectors: Vectors, scalars: Scalars, rule: UpdateRule = adam) {
   const size = vectors.parameters.length
-  const session = await ort.InferenceSession.create(writeOnnx(updateGraph(size, constants)))
+  const session = await ort.InferenceSession.create(writeOnnx(updateGraph(size, { rule })))
   const one = (value: number) => new ort.Tensor('float32', [value], [1])
   const many = (values: readonly number[]) => new ort.Tensor('float32', [...values], [size])
   const out = await session.run({
@@ -85,6 +88,31 @@ describe('the update graph', () => {
       assertClose(after.parameters, group(wanted, 0), 'parameter')
       assertClose(after.moment1, group(wanted, 1), 'first moment')
       assertClose(after.moment2, group(wanted, 2), 'second moment')
+    })
+  }
+
+  for (const name of ['momentum', 'momentum_multiple', 'nesterov_momentum']) {
+    it(`gives what ONNX's vector ${name} gives`, { skip: lacks(archive) }, async () => {
+      const vector = readOpVectors().find((each) => each.name === name)!
+      const { attributes } = readOnnx(vector.model).nodes[0]!
+      const [rate, time, ...tensors] = tensorsOf(vector.inputs) as [TensorData, TensorData, ...TensorData[]]
+      assert.equal(Number(time.data[0]), 0)
+      const count = tensors.length / 3
+      const group = (from: readonly TensorData[], index: number) =>
+        from.slice(index * count, (index + 1) * count).flatMap(({ data }) => Array.from(data, Number))
+      const mode = attributes.mode
+      const after = await update(
+        { parameters: group(tensors, 0), gradient: group(tensors, 1), moment1: group(tensors, 2), moment2: group(tensors, 2) },
+        {
+          ...{ rate: Number(rate.data[0]), decay: floatOf(attributes.norm_coefficient, 0) },
+          ...{ correction1: Number.NaN, correction2: Number.NaN },
+        },
+        { momentum: floatOf(attributes.alpha, 0.9), nesterov: mode === 'nesterov' },
+      )
+      const wanted = tensorsOf(vector.outputs)
+      assertClose(after.parameters, group(wanted, 0), 'parameter')
+      assertClose(after.moment1, group(wanted, 1), 'momentum')
+      assert.deepEqual(after.moment2, group(tensors, 2).map(Math.fround))
     })
   }
 

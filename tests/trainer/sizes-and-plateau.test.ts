@@ -1,4 +1,4 @@
-/** Training at several sizes of the input, and training that ends when it no longer gets better. */
+/** Training at several sizes of the input, with momentum, and training that ends when it no longer gets better. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -145,6 +145,28 @@ describe('sizes of the input', () => {
     assert.match(said.join('\n'), /sizes of the input: 32 x 32, 64 x 64, 96 x 96/)
     const again = await train({ ...options, resume: middle })
     assert.ok(Buffer.from(whole.model).equals(again.model))
+  })
+})
+
+describe('momentum instead of AdamW', () => {
+  it('learns, and goes on from a checkpoint as if it had never stopped', async () => {
+    const options = { ...small, base: null, samples, steps: 60, rate: 0.02, recipe: { momentum: 0.9, mosaic: 0 } }
+    const losses: number[] = []
+    let middle: Uint8Array | null = null
+    const whole = await train({
+      ...options,
+      checkpointSeconds: 0,
+      onProgress: ({ losses: { loss } }) => losses.push(loss!),
+      onCheckpoint: async (bytes, step) => {
+        if (step === 30) middle = bytes
+      },
+    })
+    const mean = (some: readonly number[]) => some.reduce((a, b) => a + b) / some.length
+    const [first, last] = [mean(losses.slice(0, 5)), mean(losses.slice(-5))]
+    assert.ok(last < 0.7 * first, `loss ${first} -> ${last}`)
+    assert.ok(Buffer.from(whole.model).equals((await train({ ...options, resume: middle })).model))
+    const adam = await train({ ...options, recipe: { mosaic: 0 } })
+    assert.ok(!Buffer.from(whole.model).equals(adam.model))
   })
 })
 

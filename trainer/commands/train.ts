@@ -88,7 +88,7 @@ everything learnt so far; the same command goes on from there.`,
     recipe: {
       type: 'string',
       description:
-        'what is not as by default, as mixup=0.5,copyPaste=0.3,repeatBelow=0.3; multiScale=0.3 changes the input size, patience=4 cuts short a training that no longer gets better, calibrate=0.15 keeps pictures back to make scores probabilities',
+        'what is not as by default, as mixup=0.5,copyPaste=0.3,repeatBelow=0.3; multiScale=0.3 changes the input size, momentum=0.9 takes SGD instead of AdamW, patience=4 cuts short a training that no longer gets better, calibrate=0.15 keeps pictures back to make scores probabilities',
     },
     batch: { type: 'string', default: '8', description: 'pictures in one update' },
     seed: { type: 'string', default: '1', description: 'same seed, same data, same machine: same model' },

@@ -9,7 +9,7 @@ import { type StepGraph, total } from './step-graph.ts'
 import { StepThread } from './step-thread.ts'
 import type { Feeds, Vectors } from './step-worker.ts'
 import type { TrainerState } from './trainer-state.ts'
-import { adam, gradientNames, updateGraph } from './update-graph.ts'
+import { adam, gradientNames, type UpdateRule, updateGraph } from './update-graph.ts'
 
 export interface StepRunnerOptions {
   readonly step: StepGraph
@@ -26,6 +26,8 @@ export interface StepRunnerOptions {
   readonly statisticsMomentum?: number
   /** Greatest L2 norm of the gradient. */
   readonly clip?: number
+  /** AdamW when left out. */
+  readonly rule?: UpdateRule
 }
 
 /** Steps in a row that were skipped after which training stops with a cause. */
@@ -171,10 +173,10 @@ export class StepRunner implements Runner {
   async #updateOf(parts: number): Promise<Update> {
     const known = this.#updates.get(parts)
     if (known) return known
-    const { step, losses } = this.#options
+    const { step, losses, rule } = this.#options
     const [size, statistics] = [total(step.parameters), total(step.statistics)]
     const made: Update = {
-      session: await ort.InferenceSession.create(writeOnnx(updateGraph(size, { parts, ...adam })), {
+      session: await ort.InferenceSession.create(writeOnnx(updateGraph(size, { parts, rule })), {
         enableMemPattern: false,
         // The step's threads wait meanwhile; spinning ones would be in their way later.
         intraOpNumThreads: cpus().length,

@@ -1,23 +1,31 @@
-/** The optimiser as a small graph over flat vectors: AdamW (Loshchilov and Hutter 2019) with an exponential moving average of the parameters. */
-import { GraphBuilder } from '../graph/builder.ts'
+/**
+ * The optimiser as a small graph over flat vectors, with an exponential moving average of the parameters: AdamW (Loshchilov and Hutter 2019),
+ * or stochastic gradient descent with momentum (Sutskever et al. 2013, as ONNX's Momentum and PyTorch's SGD have it).
+ */
+import { GraphBuilder, type Value } from '../graph/builder.ts'
 import type { Graph } from '../onnx/graph.ts'
 
 export const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+export interface Momentum {
+  readonly momentum: number
+  readonly nesterov: boolean
+}
+export type UpdateRule = typeof adam | Momentum
+
+/** The rule of a recipe's `momentum`. */
+export const ruleOf = (momentum: number): UpdateRule => (momentum > 0 ? { momentum, nesterov: true } : adam)
 
 export const gradientNames = (parts: number): string[] =>
   parts === 1 ? ['gradient'] : Array.from({ length: parts }, (_, i) => `gradient${i}`)
 
 /**
  * Inputs, all float32 [size] unless said: parameters, moment1, moment2, average, gradient, rateScale (factor of the learning rate),
- * decay (weight decay), and scalars [1]: rate, correction1 = 1/(1-beta1^t), correction2 = 1/(1-beta2^t), averageDecay, clip
+ * decay (weight decay: AdamW's apart from the gradient, momentum's added to it), and scalars [1]: rate, correction1 = 1/(1-beta1^t), correction2 = 1/(1-beta2^t), averageDecay, clip
  * (greatest L2 norm of the gradient). With `parts` above 1 there are gradient0, gradient1, ... instead of one, and their mean counts.
  * Outputs: parameters', moment1', moment2', average', norm (of the gradient before clipping, [1]; not finite where the gradient or a
- * new parameter is not, so that one number tells whether the step may be kept).
+ * new parameter is not, so that one number tells whether the step may be kept). Momentum has no use for moment2 and the corrections.
  */
-export function updateGraph(
-  size: number,
-  { parts = 1, beta1, beta2, epsilon }: { parts?: number; beta1: number; beta2: number; epsilon: number } = adam,
-): Graph {
+export function updateGraph(size: number, { parts = 1, rule = adam }: { parts?: number; rule?: UpdateRule } = {}): Graph {
   const g = new GraphBuilder('update')
   const vector = (name: string) => g.input(name, 'float32', [size])
   const scalar = (name: string) => g.input(name, 'float32', [1])
@@ -38,10 +46,19 @@ export function updateGraph(
   ].map(scalar)
   const norm = g.op('ReduceL2', [raw], { attributes: { keepdims: 1 } })
   const gradient = g.mul(raw, g.min(g.div(limit!, g.add(norm, g.constant(1e-6))), g.constant(1)))
-  const m = g.add(g.scale(moment1!, beta1), g.scale(gradient, 1 - beta1))
-  const v = g.add(g.scale(moment2!, beta2), g.scale(g.mul(gradient, gradient), 1 - beta2))
-  const step = g.div(g.mul(m, correction1!), g.add(g.sqrt(g.mul(v, correction2!)), g.constant(epsilon)))
-  const p = g.sub(parameters!, g.mul(g.mul(rate!, rateScale!), g.add(step, g.mul(decay!, parameters!))))
+  const shrinking = g.mul(decay!, parameters!)
+  const [m, v, step] =
+    'momentum' in rule
+      ? momentumStep(g, rule, { gradient: g.add(gradient, shrinking), moment1: moment1!, moment2: moment2! })
+      : adamStep(g, rule, {
+          gradient,
+          moment1: moment1!,
+          moment2: moment2!,
+          correction1: correction1!,
+          correction2: correction2!,
+        })
+  const move = 'momentum' in rule ? step : g.add(step, shrinking)
+  const p = g.sub(parameters!, g.mul(g.mul(rate!, rateScale!), move))
   const e = g.add(g.mul(average!, averageDecay!), g.mul(p, g.sub(g.constant(1), averageDecay!)))
   g.output(p, 'parametersOut')
   g.output(m, 'moment1Out')
@@ -50,4 +67,25 @@ export function updateGraph(
   // Infinity and NaN times 0 are NaN; anything else adds nothing.
   g.output(g.add(norm, g.scale(g.reshape(g.sum(p), [1]), 0)), 'norm')
   return g.graph
+}
+
+type Step = [moment1: Value, moment2: Value, step: Value]
+
+function adamStep(
+  g: GraphBuilder,
+  { beta1, beta2, epsilon }: typeof adam,
+  of: Readonly<Record<'gradient' | 'moment1' | 'moment2' | 'correction1' | 'correction2', Value>>,
+): Step {
+  const m = g.add(g.scale(of.moment1, beta1), g.scale(of.gradient, 1 - beta1))
+  const v = g.add(g.scale(of.moment2, beta2), g.scale(g.mul(of.gradient, of.gradient), 1 - beta2))
+  return [m, v, g.div(g.mul(m, of.correction1), g.add(g.sqrt(g.mul(v, of.correction2)), g.constant(epsilon)))]
+}
+
+function momentumStep(
+  g: GraphBuilder,
+  { momentum, nesterov }: Momentum,
+  of: Readonly<Record<'gradient' | 'moment1' | 'moment2', Value>>,
+): Step {
+  const m = g.add(g.scale(of.moment1, momentum), of.gradient)
+  return [m, g.op('Identity', [of.moment2]), nesterov ? g.add(of.gradient, g.scale(m, momentum)) : m]
 }

@@ -12,6 +12,7 @@ import type { Runner } from '../engine/runner.ts'
 import { compileStep, type StepGraph, type StepOptions } from '../engine/step-graph.ts'
 import { StepRunner } from '../engine/step-runner.ts'
 import type { TrainerState } from '../engine/trainer-state.ts'
+import type { UpdateRule } from '../engine/update-graph.ts'
 import type { Graph } from '../onnx/graph.ts'
 
 /**
@@ -42,6 +43,8 @@ export interface PlanOptions {
   readonly workers?: number
   readonly rateScale: (name: string) => number
   readonly decay: (name: string, shape: readonly number[]) => number
+  /** AdamW when left out. */
+  readonly rule?: UpdateRule
 }
 
 export interface Plan {
@@ -86,7 +89,7 @@ export function loaderThreads(device: Device, parts: number, cores: number): num
 
 /** The processor's threads take parts of a batch, each on its own; a device of its own takes all of it at once. */
 export async function planOn(device: Device, options: PlanOptions): Promise<Plan> {
-  const { core, specification, width, height, batch, partial, parameters, rateScale, decay } = options
+  const { core, specification, width, height, batch, partial, parameters, rateScale, decay, rule } = options
   const { parts, micro } = device === 'cpu' ? microBatches(batch) : { parts: 1, micro: batch }
   const positives = (headOf(specification).positives ?? positivesPerPicture) * micro
   const source: StepOptions = {
@@ -101,7 +104,7 @@ export async function planOn(device: Device, options: PlanOptions): Promise<Plan
   const again = device === 'cpu' && recomputes({ keptBytes, sessions: workers, available: process.availableMemory() })
   const step = again ? compileStep({ ...source, recompute: true }) : keeping
   const runner = (state: TrainerState): Runner => {
-    const common = { step, losses: [...losses], state, rateScale, decay }
+    const common = { step, losses: [...losses], state, rateScale, decay, rule }
     return device === 'cpu' ? new StepRunner({ ...common, workers }) : new DeviceRunner({ ...common, device })
   }
   return { device, parts, micro, positives, loaders: loaderThreads(device, parts, cpus().length), step, runner }

@@ -19,6 +19,7 @@ import type { Device } from '../engine/devices/executor.ts'
 import { allFinite, firstNotFinite } from '../engine/finite.ts'
 import { packed, type Slot, type StepGraph } from '../engine/step-graph.ts'
 import { initialState, type TrainerState } from '../engine/trainer-state.ts'
+import { ruleOf } from '../engine/update-graph.ts'
 import { precisionOf, score } from '../evaluation/compare.ts'
 import { measureModel } from '../evaluation/measure.ts'
 import { floatTensor, type Graph } from '../onnx/graph.ts'
@@ -180,8 +181,14 @@ export function exportModel(start: Start, step: StepGraph, state: TrainerState):
   return writeOnnx(deployed({ ...start.core, initializers }, start.specification, start))
 }
 
-/** The learning rate at its peak: a pretrained body is moved more gently. */
-export const peakRate = ({ rate, base }: Pick<TrainOptions, 'rate' | 'base'>): number => rate ?? (base ? 7e-4 : 2e-3)
+/** The learning rate at its peak. AdamW: a pretrained body is moved more gently. Momentum: 0.01 for 64 pictures, as YOLOX was published (Ge et al. 2021). */
+export function peakRate({ rate, base, batch = 8, recipe }: Pick<TrainOptions, 'rate' | 'base' | 'batch' | 'recipe'>): number {
+  if (rate !== undefined && rate !== null) return rate
+  return recipe?.momentum ? (0.01 * batch) / 64 : base ? 7e-4 : 2e-3
+}
+
+/** Of weights, not of biases and scales; momentum's, which enters the gradient, as YOLOX was published. */
+const decayOf = ({ momentum }: Recipe): number => (momentum > 0 ? 5e-4 : 0.02)
 
 /** Updates that a training without a time limit takes. */
 export function plannedSteps({ steps, epochs, samples, batch = 8 }: TrainOptions, perStep = batch): number {
@@ -242,7 +249,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       parameters: trainedParameters(layers, freeze),
       // A pretrained body moves more slowly than new class filters.
       rateScale: (name) => (options.base && !heads.has(name) ? 0.6 : 1) * (rates.get(name) ?? 1),
-      decay: (_, shape) => (shape.length > 1 ? 0.02 : 0),
+      decay: (_, shape) => (shape.length > 1 ? decayOf(recipe) : 0),
+      rule: ruleOf(recipe.momentum),
     })
   const fresh = ({ step }: Plan) => initialState(packed(start.core, step.parameters), packed(start.core, step.statistics))
   const loaderOf = ({ positives, micro, parts, loaders }: Plan) =>

@@ -27,13 +27,13 @@ export class DeviceRunner implements Runner {
   }
 
   async start(): Promise<void> {
-    const { device, step, state, rateScale = () => 1, decay, clip = 35, statisticsMomentum = 0.03 } = this.#options
+    const { device, step, state, rateScale = () => 1, decay, clip = 35, statisticsMomentum = 0.03, rule } = this.#options
     const factors = { rateScale: new Float32Array(total(step.parameters)), decay: new Float32Array(total(step.parameters)) }
     for (const { name, shape, offset, size } of step.parameters) {
       factors.rateScale.fill(rateScale(name), offset, offset + size)
       factors.decay.fill(decay(name, shape), offset, offset + size)
     }
-    const { graph, ...names } = fuseStep({ step, ...factors, clip, statisticsMomentum })
+    const { graph, ...names } = fuseStep({ step, ...factors, clip, statisticsMomentum, rule })
     this.#client.start()
     await this.#client.ask('start', { device, threads: 0, setup: { ...names, model: writeOnnx(graph), initial: state } })
   }

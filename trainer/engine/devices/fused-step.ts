@@ -6,7 +6,7 @@ import { GraphBuilder, type Value } from '../../graph/builder.ts'
 import { floatTensor, type Graph, type TensorData } from '../../onnx/graph.ts'
 import { type StepGraph, total } from '../step-graph.ts'
 import type { TrainerState } from '../trainer-state.ts'
-import { updateGraph } from '../update-graph.ts'
+import { type UpdateRule, updateGraph } from '../update-graph.ts'
 
 /** The vectors of a state that a step changes. */
 export type StateVector = Exclude<keyof TrainerState, 'step'>
@@ -39,9 +39,11 @@ export interface FusedStepOptions {
   readonly clip: number
   /** Share of the batch's statistics that enters the running ones. */
   readonly statisticsMomentum: number
+  /** AdamW when left out. */
+  readonly rule?: UpdateRule
 }
 
-export function fuseStep({ step, rateScale, decay, clip, statisticsMomentum }: FusedStepOptions): FusedStep {
+export function fuseStep({ step, rateScale, decay, clip, statisticsMomentum, rule }: FusedStepOptions): FusedStep {
   const g = GraphBuilder.from(step.graph)
   const given = new Map<string, Value>([
     ['parameters', g.value('parameters')],
@@ -52,7 +54,7 @@ export function fuseStep({ step, rateScale, decay, clip, statisticsMomentum }: F
     decay: floatTensor([decay.length], decay),
     clip: floatTensor([1], [clip]),
   }
-  const update = updateGraph(total(step.parameters))
+  const update = updateGraph(total(step.parameters), { rule })
   const renamed = (name: string) => (name === '' ? '' : (given.get(name)?.name ?? prefix + name))
   for (const { name, type, shape } of update.inputs) {
     if (given.has(name)) continue
