@@ -4,6 +4,7 @@
  *
  *   npm run bench:agent -- --model model.onnx --video film.mp4 [--seconds 10] [--rounds 3]
  */
+import { existsSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import ort from 'onnxruntime-node'
@@ -19,6 +20,7 @@ const { values } = parseArgs({
   },
 })
 if (!values.model || !values.video) throw new Error('--model model.onnx and --video film.mp4 are needed')
+for (const file of [values.model, values.video]) if (!existsSync(file)) throw new Error(`${file} is not there`)
 const milliseconds = Number(values.seconds) * 1000
 
 async function bare(path: string): Promise<number> {

@@ -22,7 +22,7 @@ async function noisySample(): Promise<Sample> {
   const noise = Buffer.alloc(width * height * 3)
   for (let at = 0; at < noise.length; at += raw.length) raw.copy(noise, at)
   const jpeg = await sharp(noise, { raw: { width, height, channels: 3 } })
-    .jpeg({ quality: 58 })
+    .jpeg({ quality: 76 })
     .toBuffer()
   return {
     v: 1,

@@ -2,6 +2,9 @@
  * A thread that decodes, augments and assigns: micro-batches come out ready to be fed. One depends on the seed, its step and its part
  * alone, whichever thread makes it; a picture that one thread has decoded lies in memory that all of them share.
  */
+import { readlinkSync } from 'node:fs'
+import { constants, setPriority } from 'node:os'
+import { basename } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { letterboxScale } from '../../protocol/boxes.ts'
 import { resizeInto } from '../../protocol/letterbox.ts'
@@ -54,6 +57,7 @@ export type LoaderAnswer =
 
 if (!parentPort) throw new Error('loader-worker runs as a worker thread only')
 const port = parentPort
+stepAside()
 const setup = workerData as LoaderSetup
 const { samples, specification, width, height, batch, parts, seed } = setup
 const cells = new Map<string, Cells>()
@@ -61,6 +65,18 @@ const { oneHot, assign } = headOf(specification)
 const partial = isPartial(samples)
 const cache = new Map<number, Labelled>()
 let cached = 0
+
+/**
+ * The threads that compute wait for each other at the end of each step: a batch that is made ahead takes what they leave, instead of
+ * holding one of them up. Linux has a priority for each thread; elsewhere it stays as it is.
+ */
+function stepAside(): void {
+  try {
+    setPriority(Number(basename(readlinkSync('/proc/thread-self'))), constants.priority.PRIORITY_LOW)
+  } catch {
+    // No /proc, or no right to: batches come all the same.
+  }
+}
 
 /** Decoded once and kept at no more than one and a half times what the input can show. */
 async function load(index: number): Promise<Labelled> {
