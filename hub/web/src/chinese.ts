@@ -253,6 +253,8 @@ export const chinese: Readonly<Record<string, string>> = {
   'Waiting to be sent': '待发送',
   'Wave {{number}}': '第 {{number}} 批',
   'and {{count}} more': '及另外 {{count}} 个',
+  '{{count}} classes': '{{count}} 个类别',
+  'not asked yet': '尚未通知',
   'What a challenger must show on held-out frames before it may go out.': '挑战者在留出画面上须达到的要求。',
   'What happens without anyone pressing a button.': '无需按键自动发生的事。',
   'What it has learnt so far is thrown away.': '已学到的内容将丢弃。',

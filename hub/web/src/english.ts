@@ -1,6 +1,7 @@
 /** English is written where it stands, in the plural; here is what it is for one of a kind (i18next plurals: key + `_one`). */
 export const english: Readonly<Record<string, string>> = {
   '{{count}} boxes_one': '{{count}} box',
+  '{{count}} classes_one': '{{count}} class',
   '{{count}} devices_one': '{{count}} device',
   '{{count}} frames_one': '{{count}} frame',
   '{{count}} trainers_one': '{{count}} trainer',

@@ -90,7 +90,7 @@ export default function Models() {
                         </Text>
                         <Text size="xs" c="dimmed">
                           {short(sha256)} · {manifest.input.width} × {manifest.input.height} · {format.bytes(manifest.file.bytes)}{' '}
-                          · {manifest.classes.length} {t('classes')} · {format.time(createdAt)}
+                          · {t('{{count}} classes', { count: manifest.classes.length })} · {format.time(createdAt)}
                           {trainingFile && (
                             <>
                               {' · int8 · '}

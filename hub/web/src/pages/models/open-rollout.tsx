@@ -70,6 +70,9 @@ type Wave = Rollout['waves'][number]
 
 const sizeOf = ({ states }: Wave) => Object.values(states).reduce((sum, each) => sum + each, 0)
 
+/** The loop waits, too, but for people. */
+const inWaves = (state: string) => (state === 'waiting' ? 'not asked yet' : state)
+
 const colorOf = (state: string) =>
   state === 'confirmed' ? 'teal' : ['refused', 'rolled-back'].includes(state) ? 'red' : state === 'waiting' ? 'gray' : 'indigo'
 
@@ -84,15 +87,15 @@ function WaveOfDevices({ number, wave, current }: { number: number; wave: Wave; 
         </Text>
         {Object.entries(wave.states).map(([state, count]) => (
           <Text key={state} size="xs" c={colorOf(state)}>
-            {t(state)} {count}
+            {t(inWaves(state))} {count}
           </Text>
         ))}
       </Group>
       <Group gap={4}>
         {wave.devices.map(({ device, state, reason }) => (
-          <Tooltip key={device} label={reason || t(state)}>
+          <Tooltip key={device} label={reason || t(inWaves(state))}>
             <Badge variant="light" tt="none" color={colorOf(state)}>
-              {device}: {t(state)}
+              {device}: {t(inWaves(state))}
             </Badge>
           </Tooltip>
         ))}
