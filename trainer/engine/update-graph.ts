@@ -20,8 +20,9 @@ export const gradientNames = (parts: number): string[] =>
 
 /**
  * Inputs, all float32 [size] unless said: parameters, moment1, moment2, average, gradient, rateScale (factor of the learning rate),
- * decay (weight decay: AdamW's apart from the gradient, momentum's added to it), and scalars [1]: rate, correction1 = 1/(1-beta1^t), correction2 = 1/(1-beta2^t), averageDecay, clip
- * (greatest L2 norm of the gradient). With `parts` above 1 there are gradient0, gradient1, ... instead of one, and their mean counts.
+ * decay (weight decay: AdamW's apart from the gradient, momentum's added to it), and scalars [1]: rate, correction1 = 1/(1-beta1^t),
+ * correction2 = 1/(1-beta2^t), averageDecay, clip (greatest L2 norm of the gradient). With `parts` above 1 there are gradient0, gradient1,
+ * ... instead of one, and their mean counts.
  * Outputs: parameters', moment1', moment2', average', norm (of the gradient before clipping, [1]; not finite where the gradient or a
  * new parameter is not, so that one number tells whether the step may be kept). Momentum has no use for moment2 and the corrections.
  */
