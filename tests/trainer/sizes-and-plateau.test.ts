@@ -232,7 +232,7 @@ describe('a training that no longer gets better', () => {
   })
 
   it('is cut short with a reason, and the same after an interruption', async () => {
-    const options = { ...small, base, samples, steps: 120, rate: 1e-9, recipe: { mosaic: 0, patience: 2 } }
+    const options = { ...small, base, samples, steps: 160, rate: 1e-9, recipe: { mosaic: 0, patience: 2 } }
     const said: string[] = []
     const checkpoints = new Map<number, Uint8Array>()
     const seen: number[] = []
@@ -245,11 +245,11 @@ describe('a training that no longer gets better', () => {
         checkpoints.set(step, bytes)
       },
     })
-    const [, at] = /at step (\d+) of 120: no better than mAP50-95 0\.\d+ on \d+ pictures kept back for 2 looks/.exec(
+    const [, at] = /at step (\d+) of 160: no better than mAP50-95 0\.\d+ on \d+ pictures kept back for 2 looks/.exec(
       short.stopped ?? '',
     )!
-    // Looks come after steps 30, 40, 50 and so on; running statistics still move a little, so that a look or two may be better.
-    assert.ok(Number(at) >= 50 && Number(at) < 90 && Number(at) % 10 === 0)
+    // Looks come each 10 steps, after the first fifth; running statistics still move for about 100 steps, so that some looks may be better.
+    assert.ok(Number(at) >= 50 && Number(at) < 125 && Number(at) % 10 === 0, `at step ${at}`)
     assert.equal(short.steps, Math.ceil((Number(at) + 3) / 0.8))
     assert.equal(seen.at(-1), short.steps)
     assert.match(said.join('\n'), /which saves about/)
