@@ -11,6 +11,7 @@ import type { LabelledSample } from '../../trainer/data/sample.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import type { Feeds } from '../../trainer/engine/step-worker.ts'
+import { loaderThreads } from '../../trainer/loop/plan.ts'
 import { augmentationAt } from '../../trainer/loop/recipe.ts'
 
 const [size, steps] = [64, 6]
@@ -72,6 +73,14 @@ describe('batches', () => {
     // Room for two pictures only.
     assert.deepEqual(await made({ threads: 2, cacheBytes: 40_000 }), one)
     assert.deepEqual(await made({ threads: 2, cacheBytes: 1e9, from: 4 }), one.slice(4))
+  })
+
+  it('come from a thread for each micro-batch, and for a device from as many as are made ahead, while a core is left', () => {
+    assert.equal(loaderThreads('cpu', 2, 16), 2)
+    assert.equal(loaderThreads('cpu', 4, 2), 2)
+    assert.equal(loaderThreads('webgpu', 1, 16), 4)
+    assert.equal(loaderThreads('webgpu', 1, 3), 2)
+    assert.equal(loaderThreads('webgpu', 1, 1), 1)
   })
 
   it('tell which picture cannot be decoded', async () => {

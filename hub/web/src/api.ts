@@ -80,7 +80,6 @@ export type {
   Overview,
   QueueCounts,
   Rollout,
-  RolloutSummary,
   Run,
   SampleView,
   Session,

@@ -26,6 +26,7 @@ import { call, type DatasetVersion, type HistoryEntry, type Page, type SampleVie
 import { short, useFormat } from '../format.ts'
 import { whom } from '../i18n.ts'
 import { BoxedImage, type DrawnBox } from '../parts/boxed-image.tsx'
+import { Facts } from '../parts/facts.tsx'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 import { tell } from '../parts/tell.ts'
 
@@ -215,18 +216,7 @@ function SampleDetail({ id }: { id: string }) {
           </Button>
         )}
       </Group>
-      <Table withRowBorders={false} verticalSpacing={3}>
-        <Table.Tbody>
-          {rows.map(([name, value]) => (
-            <Table.Tr key={name}>
-              <Table.Td c="dimmed" w={170}>
-                {name}
-              </Table.Td>
-              <Table.Td>{value}</Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
+      <Facts rows={rows} />
       <Divider label={t('History')} labelPosition="left" />
       {history.data?.length ? (
         <Timeline bulletSize={14} lineWidth={2}>

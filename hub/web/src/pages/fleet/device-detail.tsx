@@ -1,6 +1,6 @@
 /** One device: its cameras as they see right now, what it runs, how it does. */
 import { BarChart } from '@mantine/charts'
-import { Alert, Badge, Box, Button, Card, Group, SimpleGrid, Skeleton, Stack, Table, Text } from '@mantine/core'
+import { Alert, Badge, Box, Button, Card, Group, SimpleGrid, Skeleton, Stack, Text } from '@mantine/core'
 import { modals } from '@mantine/modals'
 import { IconTrash } from '@tabler/icons-react'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
@@ -9,6 +9,7 @@ import { useTranslation } from 'react-i18next'
 import { call, type Device, type PreviewList, useApi } from '../../api.ts'
 import { useFormat } from '../../format.ts'
 import { BoxedImage } from '../../parts/boxed-image.tsx'
+import { Facts } from '../../parts/facts.tsx'
 
 /** How the states of a camera look. */
 export const cameraColors = { live: 'teal', connecting: 'yellow', lost: 'red', ended: 'gray' } as const
@@ -127,18 +128,7 @@ export function DeviceDetail({
           )
         })}
       </SimpleGrid>
-      <Table withRowBorders={false} verticalSpacing={3}>
-        <Table.Tbody>
-          {rows.map(([name, value]) => (
-            <Table.Tr key={name}>
-              <Table.Td c="dimmed" w={170}>
-                {name}
-              </Table.Td>
-              <Table.Td>{value}</Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
+      <Facts rows={rows} />
       <Group justify="flex-end">
         <Button color="red" variant="subtle" size="xs" leftSection={<IconTrash size={15} />} onClick={confirm}>
           {t('Remove this device')}

@@ -4,6 +4,7 @@ import { modals } from '@mantine/modals'
 import { IconArrowBackUp, IconPlayerPause, IconPlayerPlay } from '@tabler/icons-react'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useTranslation } from 'react-i18next'
+import type { RolloutWave } from '../../../../../protocol/http/fleet.ts'
 import { call, type Rollout } from '../../api.ts'
 import { inWords } from '../../i18n.ts'
 
@@ -66,9 +67,7 @@ export function OpenRollout({ id, nameOf }: { id: number; nameOf: (sha256: strin
   )
 }
 
-type Wave = Rollout['waves'][number]
-
-const sizeOf = ({ states }: Wave) => Object.values(states).reduce((sum, each) => sum + each, 0)
+const sizeOf = ({ states }: RolloutWave) => Object.values(states).reduce((sum, each) => sum + each, 0)
 
 /** The loop waits, too, but for people. */
 const inWaves = (state: string) => (state === 'waiting' ? 'not asked yet' : state)
@@ -76,7 +75,7 @@ const inWaves = (state: string) => (state === 'waiting' ? 'not asked yet' : stat
 const colorOf = (state: string) =>
   state === 'confirmed' ? 'teal' : ['refused', 'rolled-back'].includes(state) ? 'red' : state === 'waiting' ? 'gray' : 'indigo'
 
-function WaveOfDevices({ number, wave, current }: { number: number; wave: Wave; current: boolean }) {
+function WaveOfDevices({ number, wave, current }: { number: number; wave: RolloutWave; current: boolean }) {
   const { t } = useTranslation()
   const more = sizeOf(wave) - wave.devices.length
   return (
