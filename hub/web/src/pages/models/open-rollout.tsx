@@ -67,6 +67,9 @@ export function OpenRollout({ id, nameOf }: { id: number; nameOf: (sha256: strin
   )
 }
 
+/** Devices of a wave up to which each is named. */
+const namedAll = 12
+
 const sizeOf = ({ states }: RolloutWave) => Object.values(states).reduce((sum, each) => sum + each, 0)
 
 /** The loop waits, too, but for people. */
@@ -77,7 +80,10 @@ const colorOf = (state: string) =>
 
 function WaveOfDevices({ number, wave, current }: { number: number; wave: RolloutWave; current: boolean }) {
   const { t } = useTranslation()
-  const more = sizeOf(wave) - wave.devices.length
+  // Of a large wave only those that want attention: the others are many, and counted.
+  const all = sizeOf(wave) <= namedAll
+  const named = wave.devices.filter(({ state }) => all || !['waiting', 'confirmed'].includes(state))
+  const more = sizeOf(wave) - named.length
   return (
     <div>
       <Group gap="xs" mb={4}>
@@ -91,7 +97,7 @@ function WaveOfDevices({ number, wave, current }: { number: number; wave: Rollou
         ))}
       </Group>
       <Group gap={4}>
-        {wave.devices.map(({ device, state, reason }) => (
+        {named.map(({ device, state, reason }) => (
           <Tooltip key={device} label={reason || t(inWaves(state))}>
             <Badge variant="light" tt="none" color={colorOf(state)}>
               {device}: {t(inWaves(state))}
