@@ -1,6 +1,7 @@
 /** The page of a fleet that is larger than a page. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { noBrowser, openPage } from '../support/browser.ts'
 import { startTestHub } from '../support/hub.ts'
 
@@ -18,6 +19,17 @@ describe('the fleet page', { skip: noBrowser, timeout: 120_000 }, () => {
     const rows = page.locator('tbody tr')
     await page.getByText('60 devices', { exact: true }).waitFor()
     assert.equal(await rows.count(), 50)
+    // An event that comes while the next page is under way must not lose it.
+    await page.route(
+      '**/api/devices?*cursor=*',
+      async (route) => {
+        const response = await route.fetch()
+        await test.request('POST', '/api/devices/gate-00/rotate')
+        await sleep(1500)
+        await route.fulfill({ response })
+      },
+      { times: 1 },
+    )
     await page.getByRole('button', { name: 'More' }).click()
     await page.getByText('gate-59', { exact: true }).waitFor()
     assert.equal(await rows.count(), 60)

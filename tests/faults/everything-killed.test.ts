@@ -26,12 +26,15 @@ const token = 'a-token-for-this-test'
 const agentProgram = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 const hubProgram = fileURLToPath(new URL('../../hub/main.js', import.meta.url))
 const seeds = [1, 2, 3]
+const pictureCount = 400
+/** How many more samples the outbox must have been seen to hold before each kill, so that every kill has something to lose. */
+const atStake = 5
 const victims = ['agent', 'hub', 'broker'] as const
 
 async function pictures(folder: string, random: () => number): Promise<void> {
   mkdirSync(folder)
   const [width, height] = [160, 120]
-  for (let index = 0; index < 200; index++) {
+  for (let index = 0; index < pictureCount; index++) {
     const data = new Uint8Array(width * height * 3).fill(40)
     const [left, top] = [Math.floor(random() * 90), Math.floor(random() * 60)]
     const shade = 100 + Math.floor(random() * 150)
@@ -106,7 +109,7 @@ cameras:
   const order = victims.map((victim) => ({ victim, at: random() })).sort((a, b) => a.at - b.at)
   for (const { victim } of order) {
     const before = kept.size
-    while (kept.size === before && before < 150) {
+    while (kept.size < before + atStake && before < pictureCount - 50) {
       look()
       await sleep(20)
     }
@@ -136,7 +139,6 @@ cameras:
   await killed(hub)
 
   const rows = await stored()
-  assert.ok(kept.size > 10, `only ${kept.size} samples were kept`)
   assert.equal(new Set(rows.map(({ id }) => id)).size, rows.length, 'no sample has two rows or two tasks')
   const blobs = new DiskBlobs({ folder: join(folder, 'hub', 'blobs'), space: new DiskSpace({ folder }) })
   for (const { id, task } of rows) {

@@ -19,6 +19,17 @@ const affected: Readonly<Record<HubEvent['kind'], readonly string[]>> = {
 /** A burst of samples is one refresh, not a hundred. */
 const gather = 400
 
+/**
+ * Fetches again what is shown of a path. What is under way when the event comes is waited for, since its answer may be older than the
+ * event; cancelling it instead would lose the further page that somebody has just asked for.
+ */
+async function refresh(queries: QueryClient, path: string): Promise<void> {
+  const queryKey = [path]
+  const underWay = queries.getQueryCache().findAll({ queryKey, fetchStatus: 'fetching' })
+  await Promise.allSettled(underWay.map((query) => query.promise))
+  await queries.invalidateQueries({ queryKey }, { cancelRefetch: false })
+}
+
 function listen(queries: QueryClient): () => void {
   const waiting = new Set<string>()
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -27,7 +38,7 @@ function listen(queries: QueryClient): () => void {
   const flush = async () => {
     const keys = [...waiting]
     waiting.clear()
-    await Promise.allSettled(keys.map((key) => queries.invalidateQueries({ queryKey: [key] })))
+    await Promise.allSettled(keys.map((key) => refresh(queries, key)))
     timer = closed || waiting.size === 0 ? undefined : setTimeout(flush, gather)
   }
   const source = new EventSource('/api/events')
