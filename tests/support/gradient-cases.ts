@@ -581,6 +581,12 @@ export const cases: readonly Case[] = [
   conv({ ci: 4, co: 6, k: 3, pad: 2, dilation: 2 }),
   conv({ ci: 4, co: 6, k: 1, stride: 2 }),
   conv({ n: 1, ci: 16, co: 16, k: 3, pad: 1, stride: 2, size: 7 }),
+  conv({ ci: 16, co: 16, k: 5, pad: 2, stride: 2 }),
+  conv({ ci: 16, co: 16, k: 4, pad: 1, stride: 2 }),
+  conv({ ci: 32, co: 16, k: 3, stride: 3, size: 9 }),
+  conv({ ci: 16, co: 16, k: 2, stride: 3, size: 8 }),
+  conv({ ci: 16, co: 16, k: 3, pad: 2, stride: 2, size: 6 }),
+  conv({ ci: 16, co: 16, k: 5, pad: 2, group: 16, stride: 2 }),
   {
     op: 'BatchNormalization',
     what: 'training',

@@ -8,11 +8,20 @@ import sharp from 'sharp'
 import { adopt } from '../../trainer/adapters/adopt-file.ts'
 import { adapters } from '../../trainer/adapters/table.ts'
 import type { LabelledSample } from '../../trainer/data/sample.ts'
+import { cellsOf } from '../../trainer/detector/cells.ts'
 import { deployed } from '../../trainer/detector/deploy.ts'
+import { headOf } from '../../trainer/detector/heads/table.ts'
+import { losses, trainingGraph } from '../../trainer/detector/loss.ts'
 import { Random } from '../../trainer/detector/random.ts'
+import { targetsOf } from '../../trainer/detector/targets.ts'
+import { cpuDialect } from '../../trainer/engine/dialect.ts'
+import { compileStep, packed } from '../../trainer/engine/step-graph.ts'
+import { StepRunner } from '../../trainer/engine/step-runner.ts'
+import type { Feeds } from '../../trainer/engine/step-worker.ts'
+import { initialState } from '../../trainer/engine/trainer-state.ts'
 import { precisionOf, score } from '../../trainer/evaluation/compare.ts'
 import { measureModel } from '../../trainer/evaluation/measure.ts'
-import { train } from '../../trainer/loop/train.ts'
+import { train, trainable } from '../../trainer/loop/train.ts'
 import type { Graph } from '../../trainer/onnx/graph.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
 import {
@@ -94,6 +103,69 @@ describe('an adopted detector', () => {
       const { pictures } = await measureModel(result.model, { samples, classes })
       const { mAP50 } = precisionOf(score(pictures, classes.length))
       assert.ok(mAP50 > 0.6, `mAP50 on the pictures it learnt is ${mAP50}`)
+    })
+  }
+})
+
+/** The parameters after one step from two pictures, one with a box and one with three, in as many parts. */
+async function stepped(graph: Graph, family: string, parts: 1 | 2): Promise<Float32Array> {
+  const { core, specification } = await adopt(graph, adapters[family]!, { classes })
+  const input = { width: side, height: side }
+  const { assign, oneHot, apart, positives: most = 96 } = headOf(specification)
+  assert.ok(apart)
+  const plan = { ...input, parts, batch: 2 / parts, positives: (most * 2) / parts }
+  // Frozen BatchNormalizations join nothing.
+  const scales = new Set(core.nodes.filter(({ op }) => op === 'BatchNormalization').map(({ inputs }) => inputs[1]))
+  const parameters = trainable(core).filter((name) => !scales.has(name))
+  const step = compileStep({
+    graph: trainingGraph(core, specification, plan),
+    losses: [...losses],
+    parameters,
+    dialect: await cpuDialect(),
+  })
+  const box = (x: number, label: number) => ({ box: [x, x, x + 30, x + 24] as const, label })
+  const pictures = [
+    { shade: 90, labels: [box(8, 0)] },
+    { shade: 160, labels: [box(4, 1), box(34, 0), box(60, 1)] },
+  ]
+  const feedsOf = (some: typeof pictures): Feeds => ({
+    image: {
+      type: 'uint8',
+      shape: [some.length, side, side, 3],
+      data: Uint8Array.from({ length: some.length * side * side * 3 }, (_, i) => {
+        const bytes = side * side * 3
+        return some[Math.floor(i / bytes)]!.shade + (((i % bytes) * 7919) % 83)
+      }),
+    },
+    ...targetsOf(
+      some.map((each) => each.labels),
+      { cells: cellsOf({ ...input, ...specification }), classes: classes.length, positives: plan.positives, oneHot, assign },
+    ),
+  })
+  const batches = parts === 1 ? [feedsOf(pictures)] : pictures.map((each) => feedsOf([each]))
+  const counts = batches.map(({ weight }) => (weight!.data as Float32Array).reduce((sum, each) => sum + each, 0))
+  for (const { normalizer } of batches) normalizer!.data[0] = parts / counts.reduce((sum, each) => sum + each, 0)
+  const state = initialState(packed(core, step.parameters), packed(core, step.statistics))
+  const rule = { momentum: 0.9, nesterov: false }
+  const runner = new StepRunner({ step, losses: [...losses], state, workers: 2, decay: () => 0, rule, clip: 1e9 })
+  await runner.start()
+  try {
+    assert.ok(!(await runner.run(batches, { rate: 1, averageDecay: 0 })).skipped)
+    // The first momentum is the gradient.
+    return state.moment1.slice()
+  } finally {
+    await runner.stop()
+  }
+}
+
+describe('pictures that nothing joins', () => {
+  // SSD's hardest negatives are chosen among those of a pass: as published, of each picture.
+  for (const family of ['yolox', 'yolov8', 'yunet']) {
+    it(`give one by one the gradient that they give together (${family})`, async () => {
+      const [together, apart] = [await stepped(families[family]!, family, 1), await stepped(families[family]!, family, 2)]
+      const norm = Math.hypot(...together)
+      const away = Math.hypot(...together.map((each, i) => each - apart[i]!))
+      assert.ok(norm > 0 && away < 1e-4 * norm, `the gradients of norm ${norm} differ by ${away}`)
     })
   }
 })

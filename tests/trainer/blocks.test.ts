@@ -147,6 +147,24 @@ const blocks: readonly (Case & { readonly name: string })[] = [
     tolerance: 2e-2,
   },
   {
+    name: 'a residual block whose layers stay in the blocked layout: dense, pointwise and strided convolutions, live BatchNormalization far from zero',
+    op: 'block',
+    what: 'residual',
+    shapes: [[2, 16, 8, 8], [16, 16, 3, 3], [16], [16], [16, 16, 1, 1], [16, 1, 3, 3], [16], [32, 16, 3, 3], [16, 32, 4, 4]],
+    build: (g, [x, first, scale, bias, pointwise, depthwise, shift, down, last]) => {
+      // Lifted by four, as unlike zero as the outputs of layers without a bias become.
+      const lifted = g.conv(x!, first!, g.constant(Array(16).fill(4), [16]), { pad: 1 })
+      const rectified = g.relu(normalized(g, lifted, scale!, bias!))
+      const mixed = silu(g, g.conv(rectified, pointwise!, null))
+      const joined = g.add(rectified, g.conv(mixed, depthwise!, shift!, { pad: 1, group: 16 }))
+      const narrow = g.conv(joined, depthwise!, null, { stride: 2, pad: 1, group: 16 })
+      const wide = op(g, 'LeakyRelu', [g.conv(joined, down!, null, { stride: 2, pad: 1 })], { alpha: { float: 0.1 } })
+      const back = g.conv(wide, last!, null, { stride: 2, pad: 1 })
+      return g.concat([g.reshape(narrow, [2, -1]), g.reshape(wide, [2, -1]), g.reshape(back, [2, -1])], 1)
+    },
+    tolerance: 2e-2,
+  },
+  {
     name: 'a feature pyramid: linear upsampling, ConvTranspose and PRelu',
     op: 'block',
     what: 'FPN',

@@ -17,8 +17,8 @@ import { Random } from '../../trainer/detector/random.ts'
 import { cpuDialect } from '../../trainer/engine/dialect.ts'
 import { compileStep, packed } from '../../trainer/engine/step-graph.ts'
 import { StepRunner } from '../../trainer/engine/step-runner.ts'
-import { StepThread } from '../../trainer/engine/step-thread.ts'
-import type { Feeds } from '../../trainer/engine/step-worker.ts'
+import { StepThread, sharedVector } from '../../trainer/engine/step-thread.ts'
+import type { Feeds, SharedVector } from '../../trainer/engine/step-worker.ts'
 import { initialState, type TrainerState } from '../../trainer/engine/trainer-state.ts'
 import { LossWatch } from '../../trainer/loop/loss-watch.ts'
 import { recomputes } from '../../trainer/loop/plan.ts'
@@ -104,19 +104,18 @@ describe('recomputing when memory is short', () => {
       const outputs = []
       for (const recompute of [false, true]) {
         const step = compileStep({ graph, losses: [...losses], parameters, dialect, recompute })
-        const shared = { parameters: packed(core, step.parameters), statistics: packed(core, step.statistics) }
-        const thread = await StepThread.start({
-          model: writeOnnx(step.graph),
-          shared: Object.fromEntries(Object.entries(shared).map(([name, values]) => [name, sharedCopy(values)])),
-          threads: 1,
-        })
-        const room = (length: number) => new Float32Array(new ArrayBuffer(length * 4))
-        const memory = {
-          losses: room(losses.length),
-          gradient: room(shared.parameters.length),
-          batchStatistics: room(shared.statistics.length),
+        const given = {
+          parameters: sharedCopy(packed(core, step.parameters)),
+          statistics: sharedCopy(packed(core, step.statistics)),
         }
-        outputs.push({ nodes: step.graph.nodes.length, values: await thread.run(feeds, memory) })
+        const thread = await StepThread.start({ model: writeOnnx(step.graph), threads: 1 })
+        const values = {
+          losses: sharedVector(losses.length),
+          gradient: sharedVector(given.parameters.length),
+          batchStatistics: sharedVector(given.statistics.length),
+        }
+        await thread.run({ feeds, given, version: 0, outputs: values })
+        outputs.push({ nodes: step.graph.nodes.length, values })
         await thread.stop()
       }
       const [kept, recomputed] = outputs
@@ -133,10 +132,10 @@ describe('recomputing when memory is short', () => {
   })
 })
 
-function sharedCopy(values: Float32Array): SharedArrayBuffer {
-  const buffer = new SharedArrayBuffer(values.byteLength)
-  new Float32Array(buffer).set(values)
-  return buffer
+function sharedCopy(values: Float32Array): SharedVector {
+  const copy = sharedVector(values.length)
+  copy.set(values)
+  return copy
 }
 
 describe('NaN and infinity', () => {

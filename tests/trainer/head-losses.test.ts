@@ -125,6 +125,7 @@ function lossGraph(head: Exclude<Specification['head'], 'fixed'>) {
     rowWeight: g.filled([batch * count, 1], 1),
     classWeight: null,
     normalizer: g.constant(1 / (positives - 1)),
+    leastShare: 1,
   })
   for (const [name, value] of Object.entries({ loss: g.add(g.add(box, kinds), object), box, classes: kinds, object }))
     g.output(g.reshape(value, [1]), name)

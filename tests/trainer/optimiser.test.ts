@@ -1,5 +1,5 @@
 /**
- * The optimiser's update graph against the ONNX Adam and Momentum vectors and against AdamW in double precision.
+ * The optimiser, as the graph for devices and as the processor's one pass, against the ONNX Adam and Momentum vectors and against AdamW in double precision.
  *
  * How the two definitions meet (ONNX ai.onnx.preview.training.Adam on the left, ours on the right):
  * alpha, beta are beta1, beta2; V, H are moment1, moment2; norm_coefficient is an L2 term inside the gradient, so g = G + norm_coefficient X;
@@ -13,6 +13,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
+import { applyUpdate, clipping, rangesOf, takeMean } from '../../trainer/engine/update.ts'
 import { adam, type UpdateRule, updateGraph } from '../../trainer/engine/update-graph.ts'
 import type { TensorData } from '../../trainer/onnx/graph.ts'
 import { floatOf } from '../../trainer/onnx/inference.ts'
@@ -30,9 +31,15 @@ interface Scalars {
   readonly clip?: number
 }
 
-async function update(vectors: Vectors, scalars: Scalars, rule: UpdateRule = adam) {
+type UpdateOf = (
+  vectors: Vectors,
+  scalars: Scalars,
+  rule?: UpdateRule,
+) => Promise<Readonly<Record<'parameters' | 'moment1' | 'moment2', number[]>>>
+
+async function byGraph(vectors: Vectors, scalars: Scalars, rule: UpdateRule = adam) {
   const size = vectors.parameters.length
-  const session = await ort.InferenceSession.create(writeOnnx(updateGraph(size, { rule })))
+  const session = await ort.InferenceSession.create(writeOnnx(updateGraph(size, rule)))
   const one = (value: number) => new ort.Tensor('float32', [value], [1])
   const many = (values: readonly number[]) => new ort.Tensor('float32', [...values], [size])
   const out = await session.run({
@@ -51,13 +58,38 @@ async function update(vectors: Vectors, scalars: Scalars, rule: UpdateRule = ada
   return { parameters: values('parametersOut'), moment1: values('moment1Out'), moment2: values('moment2Out') }
 }
 
+async function inOnePass(vectors: Vectors, scalars: Scalars, rule: UpdateRule = adam) {
+  const size = vectors.parameters.length
+  const room = () => new Float32Array(size)
+  const of = {
+    parameters: Float32Array.from(vectors.parameters),
+    moment1: Float32Array.from(vectors.moment1),
+    moment2: Float32Array.from(vectors.moment2),
+    average: room(),
+  }
+  // Two equal parts have the mean of either.
+  const [gradient, other] = [Float32Array.from(vectors.gradient), Float32Array.from(vectors.gradient)]
+  const norm = Math.sqrt(takeMean([gradient, other], [0.25, 0.75], [0, size]).reduce((sum, each) => sum + each, 0))
+  const { rate, correction1, correction2, decay = 0, clip = 1e9 } = scalars
+  for (const range of rangesOf(size, 2))
+    applyUpdate(
+      {
+        ...{ rule, rate, correction1, correction2, averageDecay: 0, factor: clipping(norm, clip), gradient, vectors: of },
+        ...{ rateScale: room().fill(1), decay: room().fill(decay) },
+      },
+      range,
+    )
+  assert.deepEqual(of.average, of.parameters)
+  return { parameters: [...of.parameters], moment1: [...of.moment1], moment2: [...of.moment2] }
+}
+
 function assertClose(got: readonly number[], wanted: readonly number[], what: string): void {
   assert.equal(got.length, wanted.length)
   for (const [i, each] of wanted.entries())
     assert.ok(Math.abs(got[i]! - each) <= 2e-6 * Math.max(1, Math.abs(each)), `${what} ${i}: ${got[i]}, wanted ${each}`)
 }
 
-describe('the update graph', () => {
+function optimiser(update: UpdateOf): void {
   // The numbers of adam_multiple were made with epsilon 0.01, which its model does not say (it leaves the default of 1e-6).
   for (const { name, stated } of [{ name: 'adam' }, { name: 'adam_multiple', stated: 1e-2 }]) {
     it(`gives what ONNX's vector ${name} gives`, { skip: lacks(archive) }, async () => {
@@ -136,5 +168,24 @@ describe('the update graph', () => {
       p = p.map((each, i) => each - rate * decay * each - rate * step[i]!)
       assertClose(state.parameters, p, `parameter after step ${t},`)
     }
+  })
+}
+
+describe('the update graph', () => optimiser(byGraph))
+describe('the update in one pass', () => {
+  optimiser(inOnePass)
+
+  it('gives the same mean and squares for any number of threads', () => {
+    const size = 200_000
+    const part = (phase: number) => Float32Array.from({ length: size }, (_, i) => Math.sin(i + phase))
+    const results = [1, 2, 3, 7, 50].map((threads) => {
+      const gradients = [part(0), part(1), part(2)]
+      const squares = rangesOf(size, threads).flatMap((range) => takeMean(gradients, [0.5, 0.2, 0.3], range))
+      return { squares, mean: gradients[0] }
+    })
+    for (const each of results.slice(1)) assert.deepEqual(each, results[0])
+    const total = results[0]!.squares.reduce((sum, each) => sum + each, 0)
+    const wanted = part(0).reduce((sum, each, i) => sum + (0.5 * each + 0.2 * Math.sin(i + 1) + 0.3 * Math.sin(i + 2)) ** 2, 0)
+    assert.ok(Math.abs(total - wanted) < 1e-5 * wanted)
   })
 })

@@ -9,6 +9,8 @@ import type { Specification } from './specification.ts'
 
 /** Names of the reported losses; the first is minimised. */
 export const losses = ['loss', 'boxLoss', 'classLoss', 'objectLoss'] as const
+/** Name of the scalar by which the micro-batches of a step count, where a head tells it; else all count alike. */
+export const share = 'share'
 
 export interface TrainingShape {
   readonly batch: number
@@ -16,6 +18,8 @@ export interface TrainingShape {
   readonly height: number
   /** Rows for positives in one batch; assignments are padded to it with weight 0. */
   readonly positives: number
+  /** Micro-batches of a step, 1 when left out. */
+  readonly parts?: number
   /** Some classes were not looked for everywhere: the graph wants `classWeight`. */
   readonly partial?: boolean
 }
@@ -30,7 +34,7 @@ export interface TrainingShape {
 export function trainingGraph(
   core: Graph,
   specification: Specification,
-  { batch, width, height, positives, partial = false }: TrainingShape,
+  { batch, width, height, positives, parts = 1, partial = false }: TrainingShape,
 ): Graph {
   const head = headOf(specification)
   const g = continued(withInput(core, { batch, width, height }))
@@ -53,7 +57,7 @@ export function trainingGraph(
   const oneHot = head.oneHot ? g.input('oneHot', 'float32', [positives, specification.classes.length]) : null
   const classWeight = partial ? g.input('classWeight', 'float32', [count, specification.classes.length]) : null
   const part = (i: number): Value => columns(g, centre, i, i + 1)
-  const { box, classes, object } = head.losses({
+  const made = head.losses({
     g,
     specification,
     rows,
@@ -74,8 +78,11 @@ export function trainingGraph(
     rowWeight,
     classWeight,
     normalizer,
+    leastShare: 1 / parts,
   })
+  const { box, classes, object } = made
   const loss = g.add(g.add(box, classes), object)
   for (const [i, value] of [loss, box, classes, object].entries()) g.output(g.reshape(value, [1]), losses[i]!)
+  if (made.share) g.output(g.reshape(made.share, [1]), share)
   return g.graph
 }

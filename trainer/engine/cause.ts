@@ -2,7 +2,8 @@
 import { writeOnnx } from '../onnx/write.ts'
 import { allFinite, firstNotFinite } from './finite.ts'
 import { compileStep, type StepGraph } from './step-graph.ts'
-import type { Feeds, Vectors } from './step-worker.ts'
+import { sharedVector } from './step-thread.ts'
+import type { Feeds, SharedVectors } from './step-worker.ts'
 import type { TrainerState } from './trainer-state.ts'
 
 export interface Suspects {
@@ -10,8 +11,8 @@ export interface Suspects {
   readonly state: TrainerState
   readonly batches: readonly Feeds[]
   readonly rate: number
-  /** Runs a graph once on a micro-batch at the present parameters. */
-  readonly run: (model: Uint8Array, feeds: Feeds, outputs: Vectors) => Promise<Vectors>
+  /** Runs a graph once on a micro-batch at the present parameters, and fills the outputs. */
+  readonly run: (model: Uint8Array, feeds: Feeds, outputs: SharedVectors) => Promise<void>
 }
 
 /** Words for people. The step is taken once more, by a graph that tells of every layer whether it is finite. */
@@ -25,8 +26,9 @@ export async function causeOf({ step, state, batches, rate, run }: Suspects): Pr
   const { graph, checked } = compileStep({ ...step.source, checked: true })
   const model = writeOnnx(graph)
   for (const feeds of batches) {
-    const { finite } = await run(model, feeds, { finite: new Float32Array(new ArrayBuffer(checked.length * 4)) })
-    const first = finite!.findIndex((each) => each !== 0)
+    const finite = sharedVector(checked.length)
+    await run(model, feeds, { finite })
+    const first = finite.findIndex((each) => each !== 0)
     if (first >= 0) return `${checked[first]} became NaN or infinite; a smaller learning rate than ${rate} helps`
   }
   return `the update with a learning rate of ${rate} made parameters NaN or infinite`

@@ -1,4 +1,6 @@
 /** Writes the forward graph in fewer, quicker nodes where onnxruntime's CPU provider has them; the standard dialect stays as it is. */
+
+import { nchwc } from '../gradients/blocked.ts'
 import type { Dialect } from '../gradients/rule.ts'
 import { floatTensor, type Graph, intTensor, type Node } from '../onnx/graph.ts'
 import { intOf, intsOf } from '../onnx/shapes.ts'
@@ -77,6 +79,27 @@ function fuseReversal(graph: Graph): Graph {
     ]
   })
   return { ...graph, nodes: nodes.filter((node) => !gone.has(node)), initializers }
+}
+
+/** A Relu that is all that reads a blocked convolution is done where that writes its output. */
+export function fuseActivations(graph: Graph): Graph {
+  const uses = usesOf(graph)
+  const convolutions = new Map(
+    graph.nodes
+      .filter(({ op, domain, outputs }) => op === 'Conv' && domain === nchwc && uses.get(outputs[0]!) === 1)
+      .map((node) => [node.outputs[0]!, node]),
+  )
+  const active = new Map<Node, Node>()
+  for (const node of graph.nodes) {
+    const convolution = node.op === 'Relu' ? convolutions.get(node.inputs[0]!) : undefined
+    if (convolution) active.set(convolution, node)
+  }
+  const gone = new Set(active.values())
+  const nodes = graph.nodes.map((node): Node => {
+    const relu = active.get(node)
+    return relu ? { ...node, outputs: relu.outputs, attributes: { ...node.attributes, activation: 'Relu' } } : node
+  })
+  return { ...graph, nodes: nodes.filter((node) => !gone.has(node)) }
 }
 
 /** x * sigmoid(x) as one node: onnxruntime's QuickGelu with alpha 1 (std has no such op, and keeps the two). */

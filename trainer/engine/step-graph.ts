@@ -5,7 +5,7 @@ import { recomputing } from '../gradients/recompute.ts'
 import type { Dialect, Recorded } from '../gradients/rule.ts'
 import { GraphBuilder, type Value } from '../graph/builder.ts'
 import { elementCount, type Graph } from '../onnx/graph.ts'
-import { fused } from './fuse.ts'
+import { fuseActivations, fused } from './fuse.ts'
 
 /** Where a tensor lies in a flat vector. */
 export interface Slot {
@@ -18,7 +18,8 @@ export interface Slot {
 export interface StepGraph {
   /**
    * Inputs: those of the forward graph, `parameters` [P], and `statistics` [S] where there are any.
-   * Outputs: `losses` [losses.length], `gradient` [P], and `batchStatistics` [S] where there are any.
+   * Outputs: `losses` [losses.length], `gradient` [P], `batchStatistics` [S] where there are any, and `share` [1] where the forward graph
+   * has such an output: by it the micro-batches of a step count.
    */
   readonly graph: Graph
   readonly parameters: readonly Slot[]
@@ -124,12 +125,21 @@ export function compileStep(source: StepOptions): StepGraph {
       ),
       'finite',
     )
-    return { graph: pruned(g.graph), parameters, statistics, keptBytes, source, checked: layers.map(({ name }) => name) }
+    return {
+      graph: fuseActivations(pruned(g.graph)),
+      parameters,
+      statistics,
+      keptBytes,
+      source,
+      checked: layers.map(({ name }) => name),
+    }
   }
   g.output(g.concat(lossValues.map(flat), 0), 'losses')
-  g.output(g.concat(parts, 0), 'gradient')
+  g.output(g.concat(parts, 0, 'gradient'), 'gradient')
   if (statistics.length > 0) g.output(g.concat(batchStatistics(g, tape), 0), 'batchStatistics')
-  return { graph: pruned(g.graph), parameters, statistics, keptBytes, source, checked: [] }
+  const share = graph.outputs.find(({ name }) => name === 'share')
+  if (share) g.output(values.get(share.name) ?? g.value(share.name), share.name)
+  return { graph: fuseActivations(pruned(g.graph)), parameters, statistics, keptBytes, source, checked: [] }
 }
 
 /** Every layer's output, called by its parameter where it has one. */

@@ -1,15 +1,14 @@
-/** Runs training steps on the processor: micro-batches on several threads, their gradients averaged in a fixed order, one update. */
-import { cpus } from 'node:os'
-import ort from 'onnxruntime-node'
+/** Runs training steps on the processor: micro-batches on several threads, their gradients averaged in a fixed order, one update that they share. */
 import { writeOnnx } from '../onnx/write.ts'
 import { causeOf } from './cause.ts'
 import { allFinite } from './finite.ts'
 import type { Description, Runner, StepResult } from './runner.ts'
 import { type StepGraph, total } from './step-graph.ts'
-import { StepThread } from './step-thread.ts'
-import type { Feeds, Vectors } from './step-worker.ts'
+import { StepThread, sharedVector } from './step-thread.ts'
+import type { Feeds, SharedVector, SharedVectors } from './step-worker.ts'
 import type { TrainerState } from './trainer-state.ts'
-import { adam, gradientNames, type UpdateRule, updateGraph } from './update-graph.ts'
+import { clipping, type Moved, type Range, rangesOf } from './update.ts'
+import { adam, type UpdateRule } from './update-graph.ts'
 
 export interface StepRunnerOptions {
   readonly step: StepGraph
@@ -34,28 +33,31 @@ export interface StepRunnerOptions {
 const patience = 10
 
 const moved = ['parameters', 'moment1', 'moment2', 'average'] as const
-type Moved = (typeof moved)[number]
 
-const vector = (data: Float32Array) => new ort.Tensor('float32', data, [data.length])
-const scalar = (value: number) => new ort.Tensor('float32', [value], [1])
-const zeros = (length: number) => new Float32Array(new ArrayBuffer(length * 4))
+interface MeanGradient {
+  readonly gradient: SharedVector
+  readonly norm: number
+  readonly ranges: readonly Range[]
+}
 
-/** The update of a count of micro-batches, with memory of its own for what comes out. */
-interface Update {
-  readonly session: ort.InferenceSession
-  /** What each micro-batch's outputs are written to. */
-  readonly outputs: Vectors[]
+function shared(values: Float32Array): SharedVector {
+  const vector = sharedVector(values.length)
+  vector.set(values)
+  return vector
 }
 
 export class StepRunner implements Runner {
   readonly #options: StepRunnerOptions
   readonly #threads: StepThread[] = []
-  readonly #updates = new Map<number, Update>()
-  /** The new vectors are written here; then these and the state's change places. */
-  #next: Record<Moved, Float32Array> | null = null
-  #shared: Record<string, Float32Array> = {}
-  #rateScale = new Float32Array(0)
-  #decay = new Float32Array(0)
+  /** What comes out of each micro-batch of a step. */
+  readonly #outputs: SharedVectors[] = []
+  /** The state's vectors while it trains. */
+  #vectors: Readonly<Record<Moved, SharedVector>> | null = null
+  #statistics = sharedVector(0)
+  #rateScale = sharedVector(0)
+  #decay = sharedVector(0)
+  /** Counts what the parameters were. */
+  #version = 0
   #failures = 0
   #cause: string | undefined
 
@@ -68,18 +70,11 @@ export class StepRunner implements Runner {
     const size = total(step.parameters)
     if (state.parameters.length !== size)
       throw new Error(`the state has ${state.parameters.length} parameters, the graph ${size}`)
-    const share = (values: Float32Array) => {
-      const view = new Float32Array(new SharedArrayBuffer(values.byteLength))
-      view.set(values)
-      return view
-    }
-    this.#shared = {
-      parameters: share(state.parameters),
-      ...(step.statistics.length > 0 && { statistics: share(state.statistics) }),
-    }
-    this.#next = { parameters: zeros(size), moment1: zeros(size), moment2: zeros(size), average: zeros(size) }
-    this.#rateScale = new Float32Array(size)
-    this.#decay = new Float32Array(size)
+    this.#vectors = Object.fromEntries(moved.map((name) => [name, shared(state[name])])) as Record<Moved, SharedVector>
+    this.#statistics = shared(state.statistics)
+    Object.assign(state, this.#vectors, { statistics: this.#statistics })
+    this.#rateScale = sharedVector(size)
+    this.#decay = sharedVector(size)
     for (const { name, shape, offset, size: count } of step.parameters) {
       this.#rateScale.fill(rateScale(name), offset, offset + count)
       this.#decay.fill(decay(name, shape), offset, offset + count)
@@ -87,7 +82,7 @@ export class StepRunner implements Runner {
     const model = writeOnnx(step.graph)
     await Promise.all(
       Array.from({ length: workers }, async () => {
-        this.#threads.push(await StepThread.start({ model, shared: this.#sharedBuffers(), threads: 1 }))
+        this.#threads.push(await StepThread.start({ model, threads: 1 }))
       }),
     )
   }
@@ -101,64 +96,87 @@ export class StepRunner implements Runner {
 
   async stop(): Promise<void> {
     await Promise.all(this.#threads.map((thread) => thread.stop()))
-    for (const { session } of this.#updates.values()) await session.release()
   }
 
   /**
-   * One update from some micro-batches (all of the graph's batch size), which are averaged.
+   * One update from some micro-batches (all of the graph's batch size), which are averaged by their shares.
    * @param rate the learning rate
    * @param averageDecay of the moving average of the parameters
    * @throws Error when ten steps in a row were not finite, naming the layer with the first NaN or infinity
    */
   async run(batches: readonly Feeds[], { rate, averageDecay }: { rate: number; averageDecay: number }): Promise<StepResult> {
-    const { state, losses: names, clip = 35, statisticsMomentum = 0.03, step } = this.#options
-    const update = await this.#updateOf(batches.length)
+    const { state, losses: names, statisticsMomentum = 0.03 } = this.#options
+    const outputs = this.#outputsOf(batches.length)
+    const waiting = [...batches.entries()]
+    // Whichever thread is free takes the next: none waits for one that shares its core with others' work.
     await Promise.all(
-      batches.map(async (feeds, i) => {
-        update.outputs[i] = await this.#threads[i % this.#threads.length]!.run(feeds, update.outputs[i]!)
+      this.#threads.map(async (thread) => {
+        for (let next = waiting.shift(); next; next = waiting.shift()) {
+          const [i, feeds] = next
+          await thread.run({ feeds, given: this.#given(), version: this.#version, outputs: outputs[i]! })
+        }
       }),
     )
-    const parts = (name: string) => update.outputs.map((each) => each[name]!)
-    const losses = mean(parts('losses'))
-    const statistics = step.statistics.length > 0 ? mean(parts('batchStatistics')) : new Float32Array(0)
-    const told = Object.fromEntries(names.map((name, i) => [name, losses[i]!]))
-    const gradients = gradientNames(batches.length).map((name, i) => [name, vector(update.outputs[i]!.gradient!)])
-    const at = state.step + 1
-    const next = this.#next!
-    const { norm } = await update.session.run(
-      {
-        ...Object.fromEntries(moved.map((name) => [name, vector(state[name])])),
-        ...Object.fromEntries(gradients),
-        rateScale: vector(this.#rateScale),
-        decay: vector(this.#decay),
-        rate: scalar(rate),
-        correction1: scalar(1 / (1 - adam.beta1 ** at)),
-        correction2: scalar(1 / (1 - adam.beta2 ** at)),
-        averageDecay: scalar(averageDecay),
-        clip: scalar(clip),
-      },
-      { ...Object.fromEntries(moved.map((name) => [`${name}Out`, vector(next[name])])), norm: null },
+    const shares = outputs.map(({ share }) => share?.[0] ?? 1)
+    const weights = shares.map((each) => each / shares.reduce((a, b) => a + b, 0))
+    const losses = mean(
+      outputs.map((each) => each.losses!),
+      weights,
     )
-    const length = Number(norm!.data[0])
+    // A variance counts by its pictures, which are as many in each.
+    const statistics =
+      this.#statistics.length > 0
+        ? mean(
+            outputs.map(({ batchStatistics }) => batchStatistics!),
+            Array(outputs.length).fill(1 / outputs.length),
+          )
+        : new Float32Array(0)
+    const told = Object.fromEntries(names.map((name, i) => [name, losses[i]!]))
+    const { norm, ...taken } = await this.#meanGradient(outputs, weights)
     // Nothing of a bad step is kept: neither its parameters nor its batch's statistics.
-    if (!Number.isFinite(length) || !allFinite(losses) || !allFinite(statistics)) return await this.#skip(batches, rate, told)
+    const bad = ![norm, rate].every(Number.isFinite) || !allFinite(losses) || !allFinite(statistics)
+    if (bad) return await this.#skip(batches, rate, told)
     this.#failures = 0
-    state.step = at
-    for (const name of moved) [state[name], next[name]] = [next[name], state[name]]
-    this.#shared.parameters!.set(state.parameters)
-    for (const [i, value] of statistics.entries()) state.statistics[i]! += statisticsMomentum * (value - state.statistics[i]!)
-    this.#shared.statistics?.set(state.statistics)
-    return { losses: told, norm: length, skipped: false }
+    await this.#update({ norm, ...taken }, { rate, averageDecay })
+    for (const [i, value] of statistics.entries()) this.#statistics[i]! += statisticsMomentum * (value - this.#statistics[i]!)
+    this.#version++
+    state.step++
+    return { losses: told, norm, skipped: false }
+  }
+
+  /** The mean of the micro-batches' gradients, in the memory of the first, with its L2 norm and each thread's share of it. */
+  async #meanGradient(outputs: readonly SharedVectors[], weights: readonly number[]): Promise<MeanGradient> {
+    const gradients = outputs.map(({ gradient }) => gradient!)
+    const ranges = rangesOf(gradients[0]!.length, this.#threads.length)
+    const squares = await Promise.all(this.#threads.map((thread, i) => thread.takeMean(gradients, weights, ranges[i]!)))
+    return { gradient: gradients[0]!, ranges, norm: Math.sqrt(squares.flat().reduce((sum, each) => sum + each, 0)) }
+  }
+
+  async #update({ gradient, ranges, norm }: MeanGradient, rates: { rate: number; averageDecay: number }): Promise<void> {
+    const { state, clip = 35, rule = adam } = this.#options
+    const at = state.step + 1
+    const update = {
+      ...rates,
+      rule,
+      vectors: this.#vectors!,
+      gradient,
+      factor: clipping(norm, clip),
+      rateScale: this.#rateScale,
+      decay: this.#decay,
+      correction1: 1 / (1 - adam.beta1 ** at),
+      correction2: 1 / (1 - adam.beta2 ** at),
+    }
+    await Promise.all(this.#threads.map((thread, i) => thread.applyUpdate(update, ranges[i]!)))
   }
 
   /** Looks for the layer at the first of several bad steps only: that is a step more, and they all have the same cause. */
   async #skip(batches: readonly Feeds[], rate: number, losses: StepResult['losses']): Promise<StepResult> {
     const { step, state } = this.#options
     if (this.#failures++ === 0) {
-      const run = async (model: Uint8Array, feeds: Feeds, outputs: Vectors) => {
-        const thread = await StepThread.start({ model, shared: this.#sharedBuffers(), threads: 1 })
+      const run = async (model: Uint8Array, feeds: Feeds, outputs: SharedVectors) => {
+        const thread = await StepThread.start({ model, threads: 1 })
         try {
-          return await thread.run(feeds, outputs)
+          await thread.run({ feeds, given: this.#given(), version: this.#version, outputs })
         } finally {
           await thread.stop()
         }
@@ -170,36 +188,23 @@ export class StepRunner implements Runner {
     return { losses, norm: Number.NaN, skipped: true, ...(this.#cause !== undefined && { cause: this.#cause }) }
   }
 
-  async #updateOf(parts: number): Promise<Update> {
-    const known = this.#updates.get(parts)
-    if (known) return known
-    const { step, losses, rule } = this.#options
-    const [size, statistics] = [total(step.parameters), total(step.statistics)]
-    const made: Update = {
-      session: await ort.InferenceSession.create(writeOnnx(updateGraph(size, { parts, rule })), {
-        enableMemPattern: false,
-        // The step's threads wait meanwhile; spinning ones would be in their way later.
-        intraOpNumThreads: cpus().length,
-        extra: { session: { set_denormal_as_zero: '1', intra_op: { allow_spinning: '0' } } },
-      }),
-      outputs: Array.from({ length: parts }, () => ({
-        gradient: zeros(size),
-        losses: zeros(losses.length),
-        ...(statistics > 0 && { batchStatistics: zeros(statistics) }),
-      })),
-    }
-    this.#updates.set(parts, made)
-    return made
+  #given(): SharedVectors {
+    return { parameters: this.#vectors!.parameters, statistics: this.#statistics }
   }
 
-  #sharedBuffers(): Record<string, SharedArrayBuffer> {
-    return Object.fromEntries(Object.entries(this.#shared).map(([name, { buffer }]) => [name, buffer as SharedArrayBuffer]))
+  #outputsOf(parts: number): readonly SharedVectors[] {
+    const { step, losses } = this.#options
+    while (this.#outputs.length < parts)
+      this.#outputs.push({
+        gradient: sharedVector(total(step.parameters)),
+        losses: sharedVector(losses.length),
+        ...(step.graph.outputs.some(({ name }) => name === 'share') && { share: sharedVector(1) }),
+        ...(this.#statistics.length > 0 && { batchStatistics: sharedVector(this.#statistics.length) }),
+      })
+    return this.#outputs.slice(0, parts)
   }
 }
 
-function mean(vectors: readonly Float32Array[]): Float32Array {
-  const sum = vectors[0]!.slice()
-  for (const each of vectors.slice(1)) for (let i = 0; i < sum.length; i++) sum[i]! += each[i]!
-  for (let i = 0; i < sum.length; i++) sum[i]! /= vectors.length
-  return sum
+function mean(vectors: readonly Float32Array[], weights: readonly number[]): Float32Array {
+  return vectors[0]!.map((_, i) => vectors.reduce((sum, each, part) => sum + each[i]! * weights[part]!, 0))
 }

@@ -1,10 +1,14 @@
 /** A worker thread with a step session, as the thread that waits for it sees it. */
 import { Worker } from 'node:worker_threads'
-import type { Feeds, StepAnswer, StepRequest, Vectors, WorkerSetup } from './step-worker.ts'
+import type { Pass, Result, SharedVector, StepAnswer, StepRequest, Work, WorkerSetup } from './step-worker.ts'
+import type { Range, Update } from './update.ts'
+
+/** Zeros in memory that all threads see. */
+export const sharedVector = (length: number): SharedVector => new Float32Array(new SharedArrayBuffer(length * 4))
 
 export class StepThread {
   readonly #worker: Worker
-  readonly #waiting = new Map<number, { resolve(outputs: Vectors): void; reject(error: Error): void }>()
+  readonly #waiting = new Map<number, { resolve(result: Result): void; reject(error: Error): void }>()
   #next = 0
 
   private constructor(worker: Worker) {
@@ -13,7 +17,7 @@ export class StepThread {
       const waiting = this.#waiting.get(answer.id)
       this.#waiting.delete(answer.id)
       if ('error' in answer) waiting?.reject(new Error(`the training step failed: ${answer.error}`))
-      else waiting?.resolve(answer.outputs)
+      else waiting?.resolve(answer.result)
     })
     worker.on('error', (error) => {
       for (const { reject } of this.#waiting.values()) reject(error)
@@ -30,15 +34,26 @@ export class StepThread {
     return new StepThread(worker)
   }
 
-  /** @param outputs memory for the outputs by their names: it is gone from here and comes back filled */
-  run(feeds: Feeds, outputs: Vectors): Promise<Vectors> {
+  /** Runs the session once and fills the outputs. */
+  async run(pass: Pass): Promise<void> {
+    await this.#ask({ pass })
+  }
+
+  /** `takeMean` of update.ts. */
+  async takeMean(gradients: readonly SharedVector[], weights: readonly number[], range: Range): Promise<readonly number[]> {
+    return (await this.#ask({ mean: gradients, weights, range })) as readonly number[]
+  }
+
+  /** `applyUpdate` of update.ts; its vectors must be shared ones. */
+  async applyUpdate(update: Update, range: Range): Promise<void> {
+    await this.#ask({ update, range })
+  }
+
+  #ask(work: Work): Promise<Result> {
     const id = this.#next++
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
-      this.#worker.postMessage(
-        { id, feeds, outputs } satisfies StepRequest,
-        Object.values(outputs).map(({ buffer }) => buffer),
-      )
+      this.#worker.postMessage({ id, work } satisfies StepRequest)
     })
   }
 

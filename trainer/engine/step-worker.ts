@@ -1,6 +1,10 @@
-/** A thread with its own step session: `session.run` blocks, and several sessions with one thread each beat one with several. */
+/**
+ * A thread with its own step session: `session.run` blocks, and several sessions with one thread each beat one with several. Between the
+ * steps it takes its share of the update. Vectors lie in memory that all threads see.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import ort from 'onnxruntime-node'
+import { applyUpdate, type Range, takeMean, type Update } from './update.ts'
 
 /** Plain typed arrays with their shapes: what crosses between threads. */
 export interface Feed {
@@ -10,29 +14,38 @@ export interface Feed {
 }
 export type Feeds = Readonly<Record<string, Feed>>
 
-/** Flat float32 vectors by the name of their output. */
-export type Vectors = Readonly<Record<string, Float32Array<ArrayBuffer>>>
+export type SharedVector = Float32Array<SharedArrayBuffer>
+export type SharedVectors = Readonly<Record<string, SharedVector>>
 
-export interface StepRequest {
-  readonly id: number
+export interface Pass {
   readonly feeds: Feeds
-  /** Memory for the outputs: it moves to the worker and back, for fresh memory at each step costs more than the numbers in it. */
-  readonly outputs: Vectors
+  /** Flat vectors that are fed under their names. They are read again only when `version` is another than the last pass's. */
+  readonly given: SharedVectors
+  readonly version: number
+  /** Where the outputs of these names are written. */
+  readonly outputs: SharedVectors
 }
-export type StepAnswer =
-  | { readonly id: number; readonly outputs: Vectors }
-  | { readonly id: number; readonly outputs: Vectors; readonly error: string }
 
-/** `shared`: flat vectors that every thread sees, fed under their names. */
+/** What a thread can be asked for: the values are the arguments. */
+export type Work =
+  | { readonly pass: Pass }
+  | { readonly mean: readonly SharedVector[]; readonly weights: readonly number[]; readonly range: Range }
+  | { readonly update: Update; readonly range: Range }
+
+/** What comes back: what `takeMean` gives, of the others nothing. */
+export type Result = null | readonly number[]
+
+export type StepRequest = { readonly id: number; readonly work: Work }
+export type StepAnswer = { readonly id: number; readonly result: Result } | { readonly id: number; readonly error: string }
+
 export interface WorkerSetup {
   readonly model: Uint8Array
-  readonly shared: Readonly<Record<string, SharedArrayBuffer>>
   readonly threads: number
 }
 
 if (!parentPort) throw new Error('step-worker runs as a worker thread only')
 const port = parentPort
-const { model, shared, threads } = workerData as WorkerSetup
+const { model, threads } = workerData as WorkerSetup
 
 // Memory patterns would add a second copy of the first run's arena; without optimisation the graph is created four times faster and runs alike.
 const session = await ort.InferenceSession.create(model, {
@@ -44,29 +57,46 @@ const session = await ort.InferenceSession.create(model, {
   // A DequantizeLinear that several nodes read would be run once for each of them (onnxruntime's EnsureUniqueDQForNodeUnit).
   extra: { session: { set_denormal_as_zero: '1', disable_quant_qdq: '1' } },
 })
-// The runtime refuses tensors over shared memory: a copy of the parameters takes a fraction of a millisecond.
-const copies = Object.entries(shared)
-  .filter(([name]) => session.inputNames.includes(name))
-  .map(([name, buffer]) => {
-    const view = new Float32Array(buffer)
-    return { name, view, tensor: new ort.Tensor('float32', new Float32Array(view.length), [view.length]) }
-  })
-port.postMessage('ready')
 
-port.on('message', async ({ id, feeds, outputs }: StepRequest) => {
-  const move = Object.values(outputs).map(({ buffer }) => buffer)
+/** The runtime refuses tensors over shared memory: each vector has a copy of this thread's own, made once. */
+const own = new Map<string, ort.Tensor>()
+function ownTensor(name: string, { length }: SharedVector): ort.Tensor {
+  const known = own.get(name)
+  if (known?.size === length) return known
+  const made = new ort.Tensor('float32', new Float32Array(length), [length])
+  own.set(name, made)
+  return made
+}
+
+let read: number | undefined
+
+async function runPass({ feeds, given, version, outputs }: Pass): Promise<void> {
+  const inputs: Record<string, ort.Tensor> = {}
+  for (const [name, vector] of Object.entries(given)) {
+    if (!session.inputNames.includes(name)) continue
+    inputs[name] = ownTensor(name, vector)
+    if (version !== read) (inputs[name].data as Float32Array).set(vector)
+  }
+  read = version
+  for (const [name, { type, shape, data }] of Object.entries(feeds))
+    inputs[name] = new ort.Tensor(type, data as Float32Array, shape)
+  const fetches = Object.entries(outputs).map(([name, vector]) => [name, ownTensor(`output ${name}`, vector)] as const)
+  await session.run(inputs, Object.fromEntries(fetches))
+  for (const [name, tensor] of fetches) outputs[name]!.set(tensor.data as Float32Array)
+}
+
+async function done(work: Work): Promise<Result> {
+  if ('mean' in work) return takeMean(work.mean, work.weights, work.range)
+  if ('update' in work) applyUpdate(work.update, work.range)
+  else await runPass(work.pass)
+  return null
+}
+
+port.postMessage('ready')
+port.on('message', async ({ id, work }: StepRequest) => {
   try {
-    const inputs: Record<string, ort.Tensor> = {}
-    for (const { name, view, tensor } of copies) {
-      ;(tensor.data as Float32Array).set(view)
-      inputs[name] = tensor
-    }
-    for (const [name, { type, shape, data }] of Object.entries(feeds))
-      inputs[name] = new ort.Tensor(type, data as Float32Array, shape)
-    const fetches = Object.entries(outputs).map(([name, data]) => [name, new ort.Tensor('float32', data, [data.length])] as const)
-    await session.run(inputs, Object.fromEntries(fetches))
-    port.postMessage({ id, outputs } satisfies StepAnswer, move)
+    port.postMessage({ id, result: await done(work) } satisfies StepAnswer)
   } catch (error) {
-    port.postMessage({ id, outputs, error: error instanceof Error ? error.message : String(error) } satisfies StepAnswer, move)
+    port.postMessage({ id, error: error instanceof Error ? error.message : String(error) } satisfies StepAnswer)
   }
 })

@@ -1,5 +1,5 @@
 /**
- * The optimiser as a small graph over flat vectors, with an exponential moving average of the parameters: AdamW (Loshchilov and Hutter 2019),
+ * For devices (the processor has the same rules in update.ts): the optimiser as a small graph over flat vectors, with an exponential moving average of the parameters: AdamW (Loshchilov and Hutter 2019),
  * or stochastic gradient descent with momentum (Sutskever et al. 2013, as ONNX's Momentum and PyTorch's SGD have it).
  */
 import { GraphBuilder, type Value } from '../graph/builder.ts'
@@ -15,28 +15,19 @@ export type UpdateRule = typeof adam | Momentum
 /** The rule of a recipe's `momentum`. */
 export const ruleOf = (momentum: number): UpdateRule => (momentum > 0 ? { momentum, nesterov: true } : adam)
 
-export const gradientNames = (parts: number): string[] =>
-  parts === 1 ? ['gradient'] : Array.from({ length: parts }, (_, i) => `gradient${i}`)
-
 /**
  * Inputs, all float32 [size] unless said: parameters, moment1, moment2, average, gradient, rateScale (factor of the learning rate),
  * decay (weight decay: AdamW's apart from the gradient, momentum's added to it), and scalars [1]: rate, correction1 = 1/(1-beta1^t),
- * correction2 = 1/(1-beta2^t), averageDecay, clip (greatest L2 norm of the gradient). With `parts` above 1 there are gradient0, gradient1,
- * ... instead of one, and their mean counts.
+ * correction2 = 1/(1-beta2^t), averageDecay, clip (greatest L2 norm of the gradient).
  * Outputs: parameters', moment1', moment2', average', norm (of the gradient before clipping, [1]; not finite where the gradient or a
  * new parameter is not, so that one number tells whether the step may be kept). Momentum has no use for moment2 and the corrections.
  */
-export function updateGraph(size: number, { parts = 1, rule = adam }: { parts?: number; rule?: UpdateRule } = {}): Graph {
+export function updateGraph(size: number, rule: UpdateRule = adam): Graph {
   const g = new GraphBuilder('update')
   const vector = (name: string) => g.input(name, 'float32', [size])
   const scalar = (name: string) => g.input(name, 'float32', [1])
   const [parameters, moment1, moment2, average] = ['parameters', 'moment1', 'moment2', 'average'].map(vector)
-  // Added in the order of the parts, whichever thread made them: the same seed gives the same numbers with any number of threads.
-  const gradients = gradientNames(parts).map(vector)
-  const raw = g.scale(
-    gradients.reduce((sum, each) => g.add(sum, each)),
-    1 / parts,
-  )
+  const raw = vector('gradient')
   const [rateScale, decay] = ['rateScale', 'decay'].map(vector)
   const [rate, correction1, correction2, averageDecay, limit] = [
     'rate',

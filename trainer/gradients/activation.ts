@@ -1,6 +1,7 @@
 /** Gradient rules of activations (operator specification of each; Gelu: Hendrycks and Gimpel 2016, Mish: Misra 2019, Selu: Klambauer et al. 2017). */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import { floatOf, textOf } from '../onnx/shapes.ts'
+import { isBlockForm, perChannelLine } from './blocked.ts'
 import { one, positive, unary } from './elementwise.ts'
 import { type Rule, sumTo } from './rule.ts'
 
@@ -8,6 +9,13 @@ import { type Rule, sumTo } from './rule.ts'
 function choose(g: GraphBuilder, x: Value, above: Value, below: Value): Value {
   const mask = positive(g, x)
   return g.add(g.mul(mask, above), g.mul(g.sub(one(g), mask), below))
+}
+
+/** 1 + a (x - y): on the blocked layout one pass, that of a convolution which adds. */
+function onePlusDifference(g: GraphBuilder, x: Value, y: Value, a: number): Value {
+  if (a !== 1 || !isBlockForm(g, x)) return g.add(g.scale(g.sub(x, y), a), one(g))
+  const channels = [x.shape[1]!]
+  return perChannelLine(g, y, g.filled(channels, -1), g.filled(channels, 1), x)
 }
 
 export const activation = {
@@ -60,7 +68,7 @@ export const activation = {
   QuickGelu: unary((g, x, y, dy, attributes) => {
     // The op's own default (onnxruntime, com.microsoft.QuickGelu).
     const alpha = floatOf(attributes.alpha, 1.702)
-    return g.mul(dy, g.mul(g.sigmoid(g.scale(x, alpha)), g.add(g.scale(g.sub(x, y), alpha), one(g))))
+    return g.mul(dy, g.mul(g.sigmoid(g.scale(x, alpha)), onePlusDifference(g, x, y, alpha)))
   }),
   Relu: unary((g, _x, y, dy) => g.mul(dy, positive(g, y))),
   /** For x <= 0, y = c (a exp(x) - a): y + c a. */

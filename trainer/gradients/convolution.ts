@@ -5,6 +5,7 @@
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import { elementCount, type Node } from '../onnx/graph.ts'
 import { intOf, intsOf, resolvePads, transposedPads } from '../onnx/shapes.ts'
+import { blocked, blockedChannelMean, isBlocked, nchwc, unblocked } from './blocked.ts'
 import { blockOf, type Dialect, type Rule } from './rule.ts'
 import { pad } from './shape.ts'
 
@@ -16,7 +17,6 @@ interface Geometry {
   readonly pads: readonly [number, number, number, number]
 }
 
-const nchwc = 'com.microsoft.nchwc'
 const microsoft = 'com.microsoft'
 
 function geometryOf(node: Node, x: Value, w: Value): Geometry {
@@ -42,14 +42,6 @@ function transposedGeometry(node: Node, x: Value, w: Value, y: Value): Geometry 
 
 const isPlain = ({ dilations }: Geometry) => dilations[0] === 1 && dilations[1] === 1
 
-// ---- the blocked layout of onnxruntime's CPU provider (onnxruntime/core/mlas, NCHWc): [N, C/b, H, W, b]
-
-/** x in blocked layout; the logical shape stays [N, C, H, W]. */
-const blocked = (g: GraphBuilder, x: Value): Value =>
-  g.once(`blocked ${x.name}`, () => g.opShaped('ReorderInput', [x], x.shape, { domain: nchwc }))
-const unblocked = (g: GraphBuilder, x: Value): Value =>
-  g.opShaped('ReorderOutput', [x], x.shape, { domain: nchwc, attributes: { channels: x.shape[1]! } })
-
 /** What a convolution multiplies with, in the order that its kernel reads; each is made of few transpositions that move whole blocks. */
 interface Filter {
   /** [co, ci, k, l] */
@@ -62,24 +54,37 @@ interface Filter {
 function forwardFilter(g: GraphBuilder, w: Value): Filter {
   const [co, ci, k, l] = w.shape as [number, number, number, number]
   const blocks = (b: number) => {
+    if (k * l === 1) return g.reshape(g.transpose(g.reshape(w, [co / b, b, ci / b, b]), [0, 2, 3, 1]), w.shape)
     const outputLast = g.transpose(g.reshape(w, [co / b, b, ci * k * l]), [0, 2, 1])
     return g.reshape(g.transpose(g.reshape(outputLast, [co / b, ci / b, b, k * l, b]), [0, 1, 3, 2, 4]), w.shape)
   }
   return { shape: [co, ci, k, l], plain: () => w, blocked: blocks }
 }
 
-/** The filter [co, ci, k, l] turned round, from outputs to inputs: what the gradient of the input is convolved with. */
-function turnedFilter(g: GraphBuilder, w: Value): Filter {
+/** Which elements of a filter's k * l, and how many rows and columns they make. */
+interface Taps {
+  readonly elements: readonly number[]
+  readonly size: readonly [number, number]
+}
+
+const backwards = ({ shape }: Value): Taps => {
+  const [k, l] = shape.slice(2) as [number, number]
+  return { elements: Array.from({ length: k * l }, (_, i) => k * l - 1 - i), size: [k, l] }
+}
+
+/** These elements of the filter [co, ci, k, l], from outputs to inputs: what the gradient of the input is convolved with. */
+function turnedFilter(g: GraphBuilder, w: Value, { elements, size }: Taps = backwards(w)): Filter {
   const [co, ci, k, l] = w.shape as [number, number, number, number]
-  const shape = [ci, co, k, l] as const
+  const shape = [ci, co, ...size] as const
   const blocks = (b: number) => {
-    const inputLast = g.reshape(g.transpose(g.reshape(w, [(co * ci) / b, b, k * l]), [0, 2, 1]), [(co * ci) / b, k * l, b])
-    const backwards = g.op('Gather', [inputLast, g.ints(Array.from({ length: k * l }, (_, i) => k * l - 1 - i))], {
-      attributes: { axis: 1 },
-    })
-    return g.reshape(g.transpose(g.reshape(backwards, [co / b, b, ci / b, k * l, b]), [2, 0, 3, 1, 4]), shape)
+    if (k * l === 1) return g.reshape(g.transpose(g.reshape(w, [co / b, b, ci / b, b]), [2, 0, 1, 3]), shape)
+    const inputLast = g.once(`input last ${w.name}`, () =>
+      g.reshape(g.transpose(g.reshape(w, [(co * ci) / b, b, k * l]), [0, 2, 1]), [(co * ci) / b, k * l, b]),
+    )
+    const taken = g.op('Gather', [inputLast, g.ints(elements)], { attributes: { axis: 1 } })
+    return g.reshape(g.transpose(g.reshape(taken, [co / b, b, ci / b, elements.length, b]), [2, 0, 3, 1, 4]), shape)
   }
-  return { shape, plain: () => g.transpose(flipped(g, w), [1, 0, 2, 3]), blocked: blocks }
+  return { shape, plain: () => g.transpose(tapsOf(g, w, { elements, size }), [1, 0, 2, 3]), blocked: blocks }
 }
 
 /** Filter for an input that is not blocked (few channels): [co/b, ci, k, l, b]. */
@@ -116,7 +121,7 @@ function convolve(
   const emit = (input: Value, weight: Value) =>
     unblocked(g, g.opShaped('Conv', [input, weight, ...rest], shape, { domain: nchwc, attributes }))
   if (fits && group > 1 && group === ci && ci === co) return emit(blocked(g, x), depthwiseFilter(g, filter.plain(), b))
-  if (fits && group === 1 && k * l > 1 && ci % b === 0) return emit(blocked(g, x), filter.blocked(b))
+  if (fits && group === 1 && (k * l > 1 || isBlocked(g, x)) && ci % b === 0) return emit(blocked(g, x), filter.blocked(b))
   if (fits && group === 1 && k * l > 1 && ci < b) return emit(x, outputBlockedFilter(g, filter.plain(), b))
   return g.op('Conv', [x, filter.plain(), ...rest], { attributes })
 }
@@ -127,20 +132,85 @@ export function emitConvolution(g: GraphBuilder, node: Node, inputs: readonly (V
   return convolve(g, x!, forwardFilter(g, w!), geometryOf(node, x!, w!), dialect, bias)
 }
 
-const flipped = (g: GraphBuilder, w: Value): Value =>
-  w.shape[2] === 1 && w.shape[3] === 1 ? w : g.slice(w, [-1, -1], [-10_000, -10_000], [2, 3], [-1, -1])
+function tapsOf(g: GraphBuilder, w: Value, { elements, size }: Taps): Value {
+  const [co, ci, k, l] = w.shape as [number, number, number, number]
+  if (k * l === 1) return w
+  const taken = g.op('Gather', [g.reshape(w, [co, ci, k * l]), g.ints(elements)], { attributes: { axis: 2 } })
+  return g.reshape(taken, [co, ci, ...size])
+}
+
+/** The sites of one axis that are at the same place between two strides: the elements of the filter that reach them, and the pads. */
+interface Phase {
+  readonly elements: readonly number[]
+  readonly pads: readonly [number, number]
+}
+
+/** The phases of each axis; undefined where the strides do not divide the picture, or some sites are reached by no element. */
+function phases(x: Value, w: Value, { strides, dilations, pads }: Geometry): [Phase[], Phase[]] | undefined {
+  if (dilations[0] !== 1 || dilations[1] !== 1) return undefined
+  const both = ([0, 1] as const).map((axis) => {
+    const [stride, size, kernel] = [strides[axis], x.shape[axis + 2]!, w.shape[axis + 2]!]
+    const outputs = Math.floor((size + pads[axis] + pads[axis + 2]! - kernel) / stride) + 1
+    return Array.from({ length: stride }, (_, phase): Phase | undefined => {
+      // Site stride p + phase is reached from output p + (phase + pad - element) / stride.
+      const elements = Array.from({ length: kernel }, (__, i) => kernel - 1 - i).filter(
+        (each) => (phase + pads[axis] - each) % stride === 0,
+      )
+      if (elements.length === 0 || size % stride !== 0) return undefined
+      const before = (elements[0]! - phase - pads[axis]) / stride
+      const after = size / stride + elements.length - 1 - outputs - before
+      return before >= 0 && after >= 0 ? { elements, pads: [before, after] } : undefined
+    })
+  })
+  const [rows, columns] = both.map((each) => each.filter((phase) => phase !== undefined)) as [Phase[], Phase[]]
+  return rows.length === strides[0] && columns.length === strides[1] ? [rows, columns] : undefined
+}
+
+const isDepthwise = (x: Value, w: Value, { group }: Geometry): boolean =>
+  group > 1 && group === x.shape[1] && group === w.shape[0]
+
+const fitsBlocks = (x: Value, w: Value, geometry: Geometry, b: number): boolean =>
+  b > 0 && x.shape[1]! % b === 0 && w.shape[0]! % b === 0 && (geometry.group === 1 || isDepthwise(x, w, geometry))
+
+/**
+ * The gradient of a strided convolution's input as one convolution for each phase of the sites (sub-pixel convolution, Shi et al. 2016),
+ * laid side by side in blocks: no zeros are multiplied, and nothing leaves the blocked layout.
+ */
+function interleaved(
+  g: GraphBuilder,
+  x: Value,
+  w: Value,
+  dy: Value,
+  { geometry, parts: [rows, columns], dialect }: { geometry: Geometry; parts: [Phase[], Phase[]]; dialect: Dialect },
+): Value {
+  const [n, ci, height, width] = x.shape as [number, number, number, number]
+  const l = w.shape[3]!
+  const lines = rows.map((row) => {
+    const made = columns.map((column) => {
+      const elements = row.elements.flatMap((i) => column.elements.map((j) => i * l + j))
+      const taps: Taps = { elements, size: [row.elements.length, column.elements.length] }
+      const filter = geometry.group === 1 ? turnedFilter(g, w, taps) : forwardFilter(g, tapsOf(g, w, taps))
+      const pads = [row.pads[0], column.pads[0], row.pads[1], column.pads[1]] as const
+      const y = convolve(g, dy, filter, { ...geometry, strides: [1, 1], pads }, dialect)
+      return g.reshape(blocked(g, y), [(g.elementsOf(y) / blockOf(dialect)) | 0, blockOf(dialect)])
+    })
+    return g.reshape(g.concat(made, 1), [(n * ci * height) / rows.length / blockOf(dialect), width * blockOf(dialect)])
+  })
+  return unblocked(g, g.reshape(g.concat(lines, 1), [n, ci, height, width]))
+}
 
 /** Gradient of the input: the transposed convolution of dy. */
 function inputGradient(g: GraphBuilder, x: Value, w: Value, dy: Value, geometry: Geometry, dialect: Dialect): Value {
   const { group, strides, dilations, pads } = geometry
   const [k, l] = [w.shape[2]!, w.shape[3]!]
-  const depthwise = group > 1 && group === x.shape[1] && group === w.shape[0]
-  if (strides[0] === 1 && strides[1] === 1 && isPlain(geometry) && (group === 1 || depthwise)) {
-    const filter = group === 1 ? turnedFilter(g, w) : forwardFilter(g, flipped(g, w))
+  if (strides[0] === 1 && strides[1] === 1 && isPlain(geometry) && (group === 1 || isDepthwise(x, w, geometry))) {
+    const filter = group === 1 ? turnedFilter(g, w) : forwardFilter(g, tapsOf(g, w, backwards(w)))
     const full = [k - 1 - pads[0], l - 1 - pads[1], k - 1 - pads[2], l - 1 - pads[3]] as const
     if (full.every((each) => each >= 0))
       return convolve(g, dy, filter, { group, strides: [1, 1], dilations: [1, 1], pads: full }, dialect)
   }
+  const parts = phases(x, w, geometry)
+  if (parts && fitsBlocks(x, w, geometry, blockOf(dialect))) return interleaved(g, x, w, dy, { geometry, parts, dialect })
   const missing = ([0, 1] as const).map(
     (i) =>
       x.shape[i + 2]! - (strides[i] * (dy.shape[i + 2]! - 1) + (w.shape[i + 2]! - 1) * dilations[i] + 1 - pads[i] - pads[i + 2]!),
@@ -389,6 +459,13 @@ function groupedFilterGradient(g: GraphBuilder, x: Value, w: Value, dy: Value, g
   )
 }
 
+/** In blocks where the filter's gradient reads dy so; in two steps, for a reduction over [0, 2, 3] at once is several times slower. */
+function biasGradient(g: GraphBuilder, w: Value, dy: Value): Value {
+  const [n, , height, width] = dy.shape as [number, number, number, number]
+  if (!isBlocked(g, dy) || w.shape[2]! * w.shape[3]! === 1) return g.sum(g.sum(dy, [2, 3]), [0])
+  return g.scale(blockedChannelMean(g, blocked(g, dy)), n * height * width)
+}
+
 export const convolution = {
   Conv: ({ g, node, inputs, dy, wanted, dialect }) => {
     const [x, w, bias] = inputs
@@ -396,8 +473,7 @@ export const convolution = {
     return [
       wanted[0] ? inputGradient(g, x!, w!, dy, geometry, dialect) : null,
       wanted[1] ? filterGradient(g, x!, w!, dy, geometry, dialect) : null,
-      // In two steps: a reduction over [0, 2, 3] at once is several times slower.
-      bias && wanted[2] ? g.sum(g.sum(dy, [2, 3]), [0]) : null,
+      bias && wanted[2] ? biasGradient(g, w!, dy) : null,
     ]
   },
   /** The input gradient of a convolution read forwards: its own gradients are that convolution, with input and dy in turned roles. */
@@ -407,7 +483,7 @@ export const convolution = {
     return [
       wanted[0] ? convolve(g, dy, forwardFilter(g, w!), geometry, dialect) : null,
       wanted[1] ? filterGradient(g, dy, w!, x!, geometry, dialect) : null,
-      bias && wanted[2] ? g.sum(g.sum(dy, [2, 3]), [0]) : null,
+      bias && wanted[2] ? biasGradient(g, w!, dy) : null,
     ]
   },
 } satisfies Record<string, Rule>

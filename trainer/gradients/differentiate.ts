@@ -1,6 +1,7 @@
 /** Reverse-mode differentiation, graph in, graph out: replays a forward graph into a builder and appends its gradient. */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import type { Node } from '../onnx/graph.ts'
+import { inLayoutOfFirst, lieAlike } from './blocked.ts'
 import { emitConvolution } from './convolution.ts'
 import { emitBatchNormalization } from './normalization.ts'
 import type { Dialect, Recorded } from './rule.ts'
@@ -8,6 +9,9 @@ import { ruleOf } from './rules.ts'
 
 /** Nothing flows back through an Identity whose name begins so: its value counts as given. */
 export const stopGradient = 'stopGradient'
+
+/** Ops that go on in the blocked layout of what they read. */
+const elementWise = new Set(['Add', 'HardSigmoid', 'HardSwish', 'LeakyRelu', 'Mul', 'Relu', 'Sigmoid', 'Sub', 'Tanh'])
 
 /** Replays one forward node in a dialect. Its outputs keep their names in `values`. */
 export function replay(
@@ -21,12 +25,15 @@ export function replay(
   let saved: Value[] = []
   let outputs: Value[]
   if (node.op === 'Conv' && node.domain === '') outputs = [emitConvolution(g, node, inputs, dialect)]
-  else if (node.op === 'QuickGelu')
-    outputs = [g.opShaped('QuickGelu', [inputs[0]!], inputs[0]!.shape, { domain: node.domain, attributes: node.attributes })]
   else if (node.op === 'BatchNormalization' && isTrained(node.inputs[1]!)) {
     const { y, saved: statistics } = emitBatchNormalization(g, node, inputs, dialect)
     outputs = [y]
     saved = statistics
+  } else if (node.op === 'QuickGelu' || (elementWise.has(node.op) && lieAlike(g, inputs))) {
+    const { op, domain, attributes } = node
+    outputs = [
+      inLayoutOfFirst(g, inputs as Value[], (...values) => g.opShaped(op, values, values[0]!.shape, { domain, attributes })),
+    ]
   } else outputs = g.appendFolded({ ...node, inputs: inputs.map((each) => each?.name ?? '') })
   for (const [i, name] of node.outputs.entries()) values.set(name, outputs[i]!)
   return { node, inputs, outputs, saved }
@@ -81,7 +88,7 @@ export function differentiate(
       if (!gradient || !flags[i]) continue
       const name = recorded.inputs[i]!.name
       const before = gradients.get(name)
-      gradients.set(name, before ? g.add(before, gradient) : gradient)
+      gradients.set(name, before ? inLayoutOfFirst(g, [before, gradient], g.add) : gradient)
     }
   }
   return gradients

@@ -1,5 +1,6 @@
 /** Gradient rules of element-wise ops. */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
+import { inLayoutOfFirst } from './blocked.ts'
 import { type Rule, sumTo } from './rule.ts'
 
 /** 1 where x > 0, else 0: a HardSigmoid that is steep beyond float32, ten times quicker than Greater and Cast on the CPU. */
@@ -16,7 +17,9 @@ export const unary =
   (
     rule: (g: GraphBuilder, x: Value, y: Value, dy: Value, attributes: Parameters<Rule>[0]['node']['attributes']) => Value,
   ): Rule =>
-  ({ g, inputs, outputs, dy, node }) => [rule(g, inputs[0]!, outputs[0]!, dy, node.attributes)]
+  ({ g, inputs, outputs, dy, node }) => [
+    inLayoutOfFirst(g, [outputs[0]!, inputs[0]!, dy] as const, (y, x, slope) => rule(g, x, y, slope, node.attributes)),
+  ]
 
 /** Rules of two-input ops that broadcast: each maker gives the gradient before it is summed back to its input's shape. */
 const binary =

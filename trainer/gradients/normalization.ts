@@ -5,6 +5,7 @@
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import type { Node } from '../onnx/graph.ts'
 import { floatOf } from '../onnx/shapes.ts'
+import { blocked, blockedChannelMean, isBlocked, perChannelLine, unblocked } from './blocked.ts'
 import type { Dialect, Rule } from './rule.ts'
 
 /** Mean per channel of [N, C, H, W], shape [C]; in two steps, for one over [0, 2, 3] is five times slower. */
@@ -34,6 +35,16 @@ export function emitBatchNormalization(
 ): { y: Value; saved: Value[] } {
   const [x, scale, bias, mean, variance] = inputs as Value[]
   const epsilon = floatOf(node.attributes.epsilon, 1e-5)
+  if (isBlocked(g, x!)) {
+    const blocks = blocked(g, x!)
+    const batchMean = blockedChannelMean(g, blocks)
+    const square = blockedChannelMean(g, g.mul(blocks, blocks))
+    // Rounding may make it negative where a channel hardly varies.
+    const batchVariance = g.relu(g.sub(square, g.mul(batchMean, batchMean)))
+    const factor = g.div(scale!, g.sqrt(g.add(batchVariance, g.constant(epsilon))))
+    const y = perChannelLine(g, blocks, factor, g.sub(bias!, g.mul(factor, batchMean)))
+    return { y: unblocked(g, y), saved: [batchMean, batchVariance] }
+  }
   if (dialect !== 'std') {
     // momentum 0: the "running" outputs are the batch's own mean and (biased) variance.
     const attributes = { epsilon: { float: epsilon }, momentum: { float: 0 }, training_mode: 1 }
@@ -80,12 +91,18 @@ export const normalization = {
     const spread = g.add(variance, g.constant(floatOf(node.attributes.epsilon, 1e-5)))
     const inverse = g.op('Reciprocal', [g.sqrt(spread)])
     const a = g.mul(scale, inverse)
-    const s = channelMean(g, dy)
-    const q = g.sub(channelMeanOfProduct(g, dy, x, dialect), g.mul(mean, s))
+    const blocks = isBlocked(g, x) ? { x: blocked(g, x), dy: blocked(g, dy) } : undefined
+    const s = blocks ? blockedChannelMean(g, blocks.dy) : channelMean(g, dy)
+    const product = blocks ? blockedChannelMean(g, g.mul(blocks.dy, blocks.x)) : channelMeanOfProduct(g, dy, x, dialect)
+    const q = g.sub(product, g.mul(mean, s))
     const perChannel = (value: Value) => g.reshape(value, [1, channels, 1, 1])
     const dx = () => {
       const b = g.neg(g.mul(g.div(a, spread), q))
       const c = g.neg(g.add(g.mul(a, s), g.mul(b, mean)))
+      if (blocks) {
+        const line = perChannelLine(g, blocks.x, b, c)
+        return unblocked(g, perChannelLine(g, blocks.dy, a, g.filled([channels]), line))
+      }
       // b x + c is an inference-mode BatchNormalization with mean 0 and variance 1: one pass instead of two.
       const line =
         dialect === 'std'

@@ -120,6 +120,11 @@ export class GraphBuilder {
     return made
   }
 
+  /** What `once` made with this key, if it did. */
+  made(key: string): Value | undefined {
+    return this.#shared.get(key)
+  }
+
   /** The tensor behind a value when it is known before the run. */
   constantOf(name: string): TensorData | undefined {
     return this.graph.initializers.get(name) ?? this.#known.get(name)
@@ -216,8 +221,8 @@ export class GraphBuilder {
     return this.op('Transpose', [a], { attributes: { perm } })
   }
 
-  concat(values: readonly Value[], axis: number): Value {
-    return values.length === 1 ? values[0]! : this.op('Concat', values, { attributes: { axis } })
+  concat(values: readonly Value[], axis: number, name?: string): Value {
+    return values.length === 1 ? values[0]! : this.op('Concat', values, { attributes: { axis }, name })
   }
 
   slice(a: Value, starts: readonly number[], ends: readonly number[], axes: readonly number[], steps?: readonly number[]): Value {

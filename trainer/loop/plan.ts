@@ -16,19 +16,23 @@ import type { UpdateRule } from '../engine/update-graph.ts'
 import type { Graph } from '../onnx/graph.ts'
 
 /**
- * Pictures of one pass through the graph: BatchNormalization's groups, so that the number of cores must not change it. A smaller one wants
- * less memory, a larger one is no quicker.
+ * Pictures of one pass through a graph that joins them, as BatchNormalization in training does: its groups, so that the number of cores must
+ * not change it. A smaller one wants less memory, a larger one is no quicker.
  */
-const largestMicroBatch = 4
+const joinedPictures = 4
 
-/** How a batch is cut into passes of the same size. */
-export function microBatches(batch: number): { parts: number; micro: number } {
-  const parts = Math.ceil(batch / largestMicroBatch)
+/**
+ * How a batch is cut into passes of the same size. Where nothing joins the pictures they go one by one: what lies between the layers then
+ * stays in the caches (YOLOX-nano takes an eighth less time than with four), and nothing need be made anew to save memory.
+ */
+export function microBatches(batch: number, joined: boolean): { parts: number; micro: number } {
+  const parts = joined ? Math.ceil(batch / joinedPictures) : batch
   return { parts, micro: Math.ceil(batch / parts) }
 }
 
-/** Most cells that can answer for true boxes in one picture, where a head does not say. */
+/** Most cells that can answer for true boxes in one picture of several, where a head does not say, and in a pass: one picture may hold many. */
 const positivesPerPicture = 96
+const leastPositives = 384
 
 export interface PlanOptions {
   readonly core: Graph
@@ -90,10 +94,12 @@ export function loaderThreads(device: Device, parts: number, cores: number): num
 /** The processor's threads take parts of a batch, each on its own; a device of its own takes all of it at once. */
 export async function planOn(device: Device, options: PlanOptions): Promise<Plan> {
   const { core, specification, width, height, batch, partial, parameters, rateScale, decay, rule } = options
-  const { parts, micro } = device === 'cpu' ? microBatches(batch) : { parts: 1, micro: batch }
-  const positives = (headOf(specification).positives ?? positivesPerPicture) * micro
+  const { positives: exactly, apart } = headOf(specification)
+  const joined = !apart || core.nodes.some(({ op, inputs }) => op === 'BatchNormalization' && parameters.includes(inputs[1]!))
+  const { parts, micro } = device === 'cpu' ? microBatches(batch, joined) : { parts: 1, micro: batch }
+  const positives = exactly ? exactly * micro : Math.max(leastPositives, positivesPerPicture * micro)
   const source: StepOptions = {
-    graph: trainingGraph(core, specification, { batch: micro, width, height, positives, partial }),
+    graph: trainingGraph(core, specification, { batch: micro, parts, width, height, positives, partial }),
     losses: [...losses],
     parameters,
     dialect: device === 'cpu' ? await cpuDialect() : 'std',

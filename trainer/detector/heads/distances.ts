@@ -17,6 +17,7 @@ export const distances: HeadKind = {
   // Probability 0.01 (Focal Loss, Lin et al. 2017).
   newClassBias: -Math.log(99),
   oneHot: false,
+  apart: true,
   boxes,
   scores: (g, { classes }, rows) => g.sigmoid(columns(g, rows, lead, lead + classes.length)),
   /** Generalized focal loss (Li et al. 2020): quality focal loss with beta 2, and GIoU weighted by 2. */

@@ -58,6 +58,8 @@ export interface LossInput {
   readonly classWeight: Value | null
   /** One over the count of positives, a scalar. */
   readonly normalizer: Value
+  /** What a `share` is at least: all of a step's together at least 1. */
+  readonly leastShare: number
 }
 
 /** Scalars; their sum is minimised. */
@@ -65,6 +67,8 @@ export interface HeadLosses {
   readonly box: Value
   readonly classes: Value
   readonly object: Value
+  /** What they were divided by where that is not given by `normalizer`: by it the micro-batches of a step count. */
+  readonly share?: Value
 }
 
 export interface HeadKind {
@@ -75,6 +79,8 @@ export interface HeadKind {
   readonly newClassBias: number
   /** Whether the loss wants `oneHot`. */
   readonly oneHot: boolean
+  /** Whether each picture's losses are its own, over `normalizer` or by `share`: then a step's pictures may go one by one. */
+  readonly apart?: boolean
   /** Most rows that can answer for boxes in one picture; 96 where left out. */
   readonly positives?: number
   /** Which rows answer for which box; adaptive training sample selection where left out. */

@@ -17,6 +17,7 @@ export const priors: HeadKind = {
   // Beside a background whose logit lies well above 0 nearly everywhere.
   newClassBias: -3,
   oneHot: true,
+  apart: true,
   assign: assignByOverlap,
   boxes: (g, { variances }, rows, { x, y, sizes }) => {
     const [centre, size] = variances!

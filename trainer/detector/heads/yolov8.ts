@@ -16,6 +16,7 @@ const candidatesPerPicture = 128
 export const yolov8: HeadKind = {
   ...distribution,
   oneHot: true,
+  apart: true,
   positives: candidatesPerPicture,
   assign: (truths, cells) => candidatesWithin(truths, cells, Math.max(1, Math.floor(candidatesPerPicture / truths.length))),
   /**
@@ -27,7 +28,8 @@ export const yolov8: HeadKind = {
     const { predicted, dfl } = positiveBoxes(input)
     const overlap = completeIou(g, predicted, target)
     const wanted = alignedTargets(input, qualityOf(g, overlap, input.weight))
-    const normalizer = g.div(g.constant(1), g.max(g.sum(wanted), g.constant(1)))
+    const share = g.max(g.sum(wanted), g.constant(input.leastShare))
+    const normalizer = g.div(g.constant(1), share)
     const logits = columns(g, rows, 0, specification.classes.length)
     const entropy = crossEntropy(g, logits, classTargets(g, logits, classIndex, wanted))
     const lost = g.add(g.scale(g.sub(g.constant(1), overlap), gains.box), g.scale(dfl, gains.distribution))
@@ -35,6 +37,7 @@ export const yolov8: HeadKind = {
       box: perPositive(g, lost, wanted, normalizer),
       classes: g.scale(g.mul(g.sum(g.mul(entropy, classLossWeight(g, input))), normalizer), gains.classes),
       object: g.constant(0),
+      share,
     }
   },
 }

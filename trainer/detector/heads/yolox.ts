@@ -42,6 +42,7 @@ export const yolox: HeadKind = {
   otherColumns: () => lead,
   newClassBias: -2,
   oneHot: true,
+  apart: true,
   boxes,
   scores: (g, { classes }, rows) =>
     g.mul(g.sigmoid(columns(g, rows, lead, lead + classes.length)), g.sigmoid(columns(g, rows, 4, 5))),

@@ -54,7 +54,7 @@ export function fuseStep({ step, rateScale, decay, clip, statisticsMomentum, rul
     decay: floatTensor([decay.length], decay),
     clip: floatTensor([1], [clip]),
   }
-  const update = updateGraph(total(step.parameters), { rule })
+  const update = updateGraph(total(step.parameters), rule)
   const renamed = (name: string) => (name === '' ? '' : (given.get(name)?.name ?? prefix + name))
   for (const { name, type, shape } of update.inputs) {
     if (given.has(name)) continue

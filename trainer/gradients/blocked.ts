@@ -1,0 +1,68 @@
+/**
+ * The blocked layout of onnxruntime's CPU provider (onnxruntime/core/mlas, NCHWc): [N, C/b, H, W, b]. A blocked value keeps its logical
+ * shape [N, C, H, W]. What was computed in blocks is known in both layouts, and the graph leaves out whichever nobody reads.
+ */
+import type { GraphBuilder, Value } from '../graph/builder.ts'
+
+export const nchwc = 'com.microsoft.nchwc'
+
+const originKey = (x: Value) => `blocked origin of ${x.name}`
+const formKey = (x: Value) => `block form ${x.name}`
+
+/** Whether x is itself a tensor in blocks, as what is given to `make` below may be. */
+export const isBlockForm = (g: GraphBuilder, x: Value): boolean => g.made(formKey(x)) !== undefined
+
+const asBlockForm = (g: GraphBuilder, x: Value): Value => g.once(formKey(x), () => x)
+
+/** Whether x was computed in blocks, so that reading it so costs nothing. */
+export const isBlocked = (g: GraphBuilder, x: Value): boolean => g.made(originKey(x)) !== undefined
+
+/** x in blocked layout. */
+export const blocked = (g: GraphBuilder, x: Value): Value =>
+  g.made(originKey(x)) ??
+  g.once(`blocked ${x.name}`, () => asBlockForm(g, g.opShaped('ReorderInput', [x], x.shape, { domain: nchwc })))
+
+/** The plain value of what was computed in blocks. */
+export function unblocked(g: GraphBuilder, y: Value): Value {
+  const plain = g.opShaped('ReorderOutput', [y], y.shape, { domain: nchwc, attributes: { channels: y.shape[1]! } })
+  g.once(originKey(plain), () => asBlockForm(g, y))
+  return plain
+}
+
+const oneShape = ([first, ...more]: readonly Value[]): boolean =>
+  first?.shape.length === 4 && more.every(({ shape }) => shape.length === 4 && shape.every((size, i) => size === first.shape[i]))
+
+/** Whether these are all in blocks, and of one shape. */
+export const lieAlike = (g: GraphBuilder, values: readonly (Value | null)[]): values is readonly Value[] =>
+  values.every((each) => each !== null && isBlocked(g, each)) && oneShape(values as readonly Value[])
+
+/**
+ * An element-wise computation over tensors of one shape, in blocks where the first of them lies in blocks: what reads the result is then
+ * spared a pass over it.
+ */
+export function inLayoutOfFirst<T extends readonly Value[]>(g: GraphBuilder, values: T, make: (...values: T) => Value): Value {
+  if (!oneShape(values) || !isBlocked(g, values[0]!)) return make(...values)
+  return unblocked(g, make(...(values.map((each) => blocked(g, each)) as unknown as T)))
+}
+
+/** a x + c with a and c, both [C], for each channel; x and the result are blocked. A further blocked tensor may be added in the same pass. */
+export function perChannelLine(g: GraphBuilder, x: Value, a: Value, c: Value, more?: Value): Value {
+  const channels = x.shape[1]!
+  const weight = g.reshape(a, [channels, 1, 1, 1])
+  return g.opShaped('Conv', [x, weight, c, ...(more ? [more] : [])], x.shape, {
+    domain: nchwc,
+    attributes: { kernel_shape: [1, 1], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0], group: channels },
+  })
+}
+
+/** Mean per channel of a blocked tensor, shape [C]. Row by row first: fewer numbers in turn round less. */
+export function blockedChannelMean(g: GraphBuilder, x: Value): Value {
+  const [n, channels, height, width] = x.shape as [number, number, number, number]
+  const rows = g.opShaped('AveragePool', [x], [n, channels, height, 1], {
+    domain: nchwc,
+    attributes: { kernel_shape: [1, width], strides: [1, 1], pads: [0, 0, 0, 0] },
+  })
+  // Of one pixel, blocked and plain are the same.
+  const pictures = g.opShaped('GlobalAveragePool', [rows], [n, channels, 1, 1], { domain: nchwc })
+  return g.mean(g.reshape(pictures, [n, channels]), [0])
+}
