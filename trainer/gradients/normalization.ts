@@ -5,7 +5,7 @@
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import type { Node } from '../onnx/graph.ts'
 import { floatOf } from '../onnx/shapes.ts'
-import { blocked, blockedChannelMean, isBlocked, perChannelLine, unblocked } from './blocked.ts'
+import { blocked, blockedChannelMean, blockedChannelMeanOfProduct, isBlocked, perChannelLine, unblocked } from './blocked.ts'
 import type { Dialect, Rule } from './rule.ts'
 
 /** Mean per channel of [N, C, H, W], shape [C]; in two steps, for one over [0, 2, 3] is five times slower. */
@@ -38,7 +38,7 @@ export function emitBatchNormalization(
   if (isBlocked(g, x!)) {
     const blocks = blocked(g, x!)
     const batchMean = blockedChannelMean(g, blocks)
-    const square = blockedChannelMean(g, g.mul(blocks, blocks))
+    const square = blockedChannelMeanOfProduct(g, blocks, blocks)
     // Rounding may make it negative where a channel hardly varies.
     const batchVariance = g.relu(g.sub(square, g.mul(batchMean, batchMean)))
     const factor = g.div(scale!, g.sqrt(g.add(batchVariance, g.constant(epsilon))))
@@ -93,7 +93,7 @@ export const normalization = {
     const a = g.mul(scale, inverse)
     const blocks = isBlocked(g, x) ? { x: blocked(g, x), dy: blocked(g, dy) } : undefined
     const s = blocks ? blockedChannelMean(g, blocks.dy) : channelMean(g, dy)
-    const product = blocks ? blockedChannelMean(g, g.mul(blocks.dy, blocks.x)) : channelMeanOfProduct(g, dy, x, dialect)
+    const product = blocks ? blockedChannelMeanOfProduct(g, blocks.dy, blocks.x) : channelMeanOfProduct(g, dy, x, dialect)
     const q = g.sub(product, g.mul(mean, s))
     const perChannel = (value: Value) => g.reshape(value, [1, channels, 1, 1])
     const dx = () => {

@@ -37,6 +37,8 @@ export class GraphBuilder {
   readonly #shared = new Map<string, Value>()
   /** Results of nodes that follow from shapes and constants alone. */
   readonly #known = new Map<string, TensorData>()
+  /** What a reshaped value was before it was reshaped. */
+  readonly #sources = new Map<string, Value>()
   readonly #prefix: string
   #counter = 0
 
@@ -211,10 +213,16 @@ export class GraphBuilder {
   matMul = (a: Value, b: Value): Value => this.op('MatMul', [a, b])
   scale = (a: Value, factor: number): Value => (factor === 1 ? a : this.op('Mul', [a, this.constant(factor)]))
 
+  /** Of what was only reshaped before, the source is: the graph leaves out the step between when nobody else reads it. */
   reshape(a: Value, shape: readonly number[]): Value {
-    return a.shape.length === shape.length && a.shape.every((size, i) => size === shape[i])
-      ? a
-      : this.op('Reshape', [a, this.ints(shape)])
+    const same = ({ shape: other }: Value) => other.length === shape.length && other.every((size, i) => size === shape[i])
+    if (same(a)) return a
+    // A size of 0 means that of the very value which is reshaped.
+    const source = shape.includes(0) ? a : (this.#sources.get(a.name) ?? a)
+    if (same(source)) return source
+    const made = this.op('Reshape', [source, this.ints(shape)])
+    this.#sources.set(made.name, source)
+    return made
   }
 
   transpose(a: Value, perm: readonly number[]): Value {
