@@ -1,6 +1,6 @@
 /** Batches: the same whatever thread makes them, and whoever decoded their pictures. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -37,7 +37,15 @@ describe('batches', () => {
   })
   after(() => rmSync(folder, { recursive: true }))
 
-  async function made({ threads, cacheBytes, from = 0 }: { threads: number; cacheBytes: number; from?: number }) {
+  interface Making {
+    threads: number
+    cacheBytes: number
+    from?: number
+    /** Looks on while the threads are there. */
+    look?: () => void
+  }
+
+  async function made({ threads, cacheBytes, from = 0, look = () => {} }: Making) {
     const { specification } = plainNetwork({ width: size, height: size, classes: ['thing'], random: new Random(1) })
     const loader = new Loader({
       setup: {
@@ -58,6 +66,7 @@ describe('batches', () => {
     try {
       const all: (readonly Feeds[])[] = []
       for (let step = from; step < steps; step++) all.push(await loader.batches(step))
+      look()
       return all
     } finally {
       await loader.stop()
@@ -81,6 +90,28 @@ describe('batches', () => {
     assert.equal(loaderThreads('webgpu', 1, 16), 4)
     assert.equal(loaderThreads('webgpu', 1, 3), 2)
     assert.equal(loaderThreads('webgpu', 1, 1), 1)
+  })
+
+  it('come from threads that leave the cores to those that compute', {
+    skip: process.platform !== 'linux' && 'only Linux has a priority for each thread',
+  }, async () => {
+    // proc_pid_stat(5): the 19th field is the nice value, the 17th behind the name in brackets.
+    const niceness = () =>
+      readdirSync('/proc/self/task').map((id) => {
+        const [, rest] = readFileSync(`/proc/self/task/${id}/stat`, 'utf8').split(') ')
+        return Number(rest!.split(' ')[16])
+      })
+    const before = niceness()
+    let during: number[] = []
+    await made({
+      threads: 2,
+      cacheBytes: 1e9,
+      look: () => {
+        during = niceness()
+      },
+    })
+    const aside = (some: readonly number[]) => some.filter((each) => each === 15).length
+    assert.equal(aside(during), aside(before) + 2)
   })
 
   it('tell which picture cannot be decoded', async () => {

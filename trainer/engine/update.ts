@@ -41,8 +41,8 @@ export function rangesOf(size: number, threads: number): Range[] {
 }
 
 /**
- * Writes the weighted mean of some gradients to the first of them: `weights` add up to 1. Added in their order, whichever thread made them: the same seed gives the same
- * numbers with any number of threads.
+ * Writes the weighted mean of some gradients to the first of them; the weights add up to 1. Added in their order, whichever thread made them:
+ * the same seed gives the same numbers with any number of threads.
  * @returns the sum of squares of each stretch of the range
  */
 export function takeMean(gradients: readonly Float32Array[], weights: readonly number[], [begin, end]: Range): number[] {
