@@ -32,6 +32,9 @@ export interface SampleWithTask extends Omit<SampleRow, 'embedding' | 'thumbnail
   readonly annotations: string | null
 }
 
+/** Priority of a task whose label no version will train on: below every score. */
+export const unlearnable = -1
+
 /** Below SQLite's limit for bound values (32766). */
 const rowsPerInsert = 200
 
@@ -77,6 +80,20 @@ export class SampleRepository {
           return { sample_id: id, state: 'open', version: 1, priority: score, split, received_at }
         }),
       )
+    }
+    await this.#lowerUnlearnable([...new Set(rows.map(({ cluster }) => cluster))], trx)
+  }
+
+  /** Open tasks of these clusters whose pictures no version will train on, because something held out looks like them, come last. */
+  async #lowerUnlearnable(clusters: readonly number[], trx: Knex.Transaction): Promise<void> {
+    for (let from = 0; from < clusters.length; from += rowsPerInsert) {
+      const some = clusters.slice(from, from + rowsPerInsert)
+      const held: number[] = await trx('samples').where({ split: 'held-out' }).whereIn('cluster', some).distinct().pluck('cluster')
+      if (held.length === 0) continue
+      await trx('tasks')
+        .where('priority', '>=', 0)
+        .whereIn('sample_id', trx('samples').where({ split: 'train' }).whereIn('cluster', held).select('id'))
+        .update({ priority: unlearnable })
     }
   }
 

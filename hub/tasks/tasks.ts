@@ -10,7 +10,7 @@ import type { Events } from '../events/events.ts'
 import type { OverviewRepository } from '../overview/overview-repository.ts'
 import type { ModelRepository } from '../registry/model-repository.ts'
 import { manifestOf } from '../registry/registry.ts'
-import type { SampleRepository } from '../samples/sample-repository.ts'
+import { type SampleRepository, unlearnable } from '../samples/sample-repository.ts'
 import { Annotations, viewSample } from '../samples/sample-view.ts'
 import type { SettingsRepository } from '../settings/settings-repository.ts'
 import type { TaskRepository, TaskRow } from './task-repository.ts'
@@ -66,10 +66,12 @@ export class Tasks {
           const [row] = await tasks.free(now(), 1, { ...only, split }, trx)
           return row && { row, split }
         }
-        const found = (await best(first)) ?? (await best(other))
-        if (!found) break
-        hand[found.split]++
-        leased.push(await this.#take(found.row, person, expires, trx))
+        const found = await best(first)
+        // A label that nothing will be learnt from is asked for when nothing else waits.
+        const better = found && found.row.priority > unlearnable ? found : ((await best(other)) ?? found)
+        if (!better) break
+        hand[better.split]++
+        leased.push(await this.#take(better.row, person, expires, trx))
       }
       return leased
     })

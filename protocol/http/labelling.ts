@@ -74,7 +74,7 @@ export const Task = Type.Object(
     state: TaskState,
     /** Counts up with each change; `submit` must name the one it saw. */
     version: Type.Integer(),
-    /** Highest first. */
+    /** Highest first. Below 0: something held out looks like it, and nothing will be learnt from its label. */
     priority: Type.Number(),
     leasedBy: nullable(Type.String()),
     leaseExpiresAt: nullable(Time),

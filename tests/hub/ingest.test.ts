@@ -4,8 +4,8 @@ import { connect } from 'node:net'
 import { describe, it } from 'node:test'
 import { encode } from 'cborg'
 import sharp from 'sharp'
-import { Enrolment } from '../../protocol/http/fleet.ts'
-import { SamplePage, SampleView } from '../../protocol/http/labelling.ts'
+import { Enrolment, Settings } from '../../protocol/http/fleet.ts'
+import { LeasedTasks, SamplePage, SampleView } from '../../protocol/http/labelling.ts'
 import { upTopic } from '../../protocol/topics.ts'
 import { DevicePlayer } from '../support/device-player.ts'
 import { startTestHub, type TestHub } from '../support/hub.ts'
@@ -90,6 +90,30 @@ describe('ingest', () => {
     assert.equal(views[0]!.split, views[1]!.split)
     assert.notEqual(views[2]!.cluster, views[0]!.cluster)
     assert.equal(views[2]!.split, 'held-out')
+  })
+
+  it('asks last for labels that nothing will be learnt from', async (t) => {
+    const { test, device } = await withDevice(t)
+    const settings = await test.ask(Settings, 'GET', '/api/settings')
+    await test.ask(Settings, 'PUT', '/api/settings', { ...settings, heldOutShare: 0.05 })
+    // Which pictures are held out depends on their day: of this one neither.
+    const capturedAt = Date.UTC(2026, 0, 5)
+    const [first, other] = [await makeSample(3, { capturedAt, score: 0.9 }), await makeSample(4, { capturedAt, score: 0.2 })]
+    const again = new Uint8Array(await sharp(first.jpeg).jpeg({ quality: 70 }).toBuffer())
+    const audit = { ...first, id: sha256(again), jpeg: again, audit: true, score: 0.1 }
+    for (const sample of [first, other, audit]) {
+      await device.sendSample(sample)
+      assert.equal(await device.answerTo(sample.id), true)
+    }
+    const { tasks } = await test.ask(LeasedTasks, 'POST', '/api/tasks/lease', { count: 3 })
+    assert.deepEqual(
+      tasks.map(({ sample, priority }) => [sample.id, sample.split, priority]),
+      [
+        [audit.id, 'held-out', 0.1],
+        [other.id, 'train', 0.2],
+        [first.id, 'train', -1],
+      ],
+    )
   })
 
   const lies: [name: string, change: () => Promise<Parameters<typeof makeSample>[1]>, says: RegExp][] = [

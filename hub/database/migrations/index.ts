@@ -9,6 +9,7 @@ import * as words from './0006-words.ts'
 import * as fleetPages from './0007-fleet-pages.ts'
 import * as unlabelled from './0008-unlabelled.ts'
 import * as leftOut from './0009-left-out.ts'
+import * as unlearnable from './0010-unlearnable.ts'
 
 interface Migration {
   up(knex: Knex): Promise<void>
@@ -25,6 +26,7 @@ const migrations: Readonly<Record<string, Migration>> = {
   '0007-fleet-pages': fleetPages,
   '0008-unlabelled': unlabelled,
   '0009-left-out': leftOut,
+  '0010-unlearnable': unlearnable,
 }
 
 export const migrationSource: Knex.MigrationSource<string> = {

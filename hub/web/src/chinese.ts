@@ -3,6 +3,7 @@ export const chinese: Readonly<Record<string, string>> = {
   'A better model waits for you': '有更好的模型等您确认',
   'A class may lose at most': '单个类别最多可下降',
   'A few devices first; each on probation until it has proved itself.': '先在少数设备上试用；通过考察期后才算数。',
+  'A held-out picture looks like it: it will not be learnt from.': '与留出图片近似：不会用于训练。',
   'A version never changes: same pictures and boxes, same digest.': '版本不可变：同样的图片和标注，摘要相同。',
   Accept: '接受',
   'Added {{time}}: pictures labelled before say nothing of it.': '{{time}} 添加：此前标注的图片对它不作任何说明。',

@@ -211,7 +211,7 @@ export default function LabelPage({ session }: { session: Session }) {
         )}
         <Divider label={`${t('Boxes')} (${task ? state.boxes.length : 0})`} labelPosition="left" />
         {task ? <BoxList store={store} state={state} colorOf={colorOf} narrow={narrow} /> : <Box style={{ flex: 1 }} />}
-        {task && <Origin sample={task.sample} />}
+        {task && <Origin task={task} />}
         {counts.data && <Progression counts={counts.data} />}
       </Stack>
       <KeysHelp opened={help} onClose={() => setHelp(false)} />
@@ -254,7 +254,7 @@ function NothingWaits({ back }: { back: (() => void) | undefined }) {
 }
 
 /** Why, where and when this frame was kept. */
-function Origin({ sample }: { sample: Task['sample'] }) {
+function Origin({ task: { sample, priority } }: { task: Task }) {
   const { t } = useTranslation()
   const format = useFormat()
   return (
@@ -269,6 +269,11 @@ function Origin({ sample }: { sample: Task['sample'] }) {
       <Text size="xs" c="dimmed">
         {sample.device} · {sample.camera} · {format.time(sample.capturedAt)}
       </Text>
+      {priority < 0 && (
+        <Text size="xs" c="dimmed">
+          {t('A held-out picture looks like it: it will not be learnt from.')}
+        </Text>
+      )}
     </Stack>
   )
 }
