@@ -88,7 +88,11 @@ export class SampleRepository {
   async #lowerUnlearnable(clusters: readonly number[], trx: Knex.Transaction): Promise<void> {
     for (let from = 0; from < clusters.length; from += rowsPerInsert) {
       const some = clusters.slice(from, from + rowsPerInsert)
-      const held: number[] = await trx('samples').where({ split: 'held-out' }).whereIn('cluster', some).distinct().pluck('cluster')
+      const held: number[] = await trx('samples')
+        .where({ split: 'held-out' })
+        .whereIn('cluster', some)
+        .distinct()
+        .pluck('cluster')
       if (held.length === 0) continue
       await trx('tasks')
         .where('priority', '>=', 0)

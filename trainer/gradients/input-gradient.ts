@@ -47,7 +47,7 @@ function interleaved(
   { geometry, parts: [rows, columns], dialect }: { geometry: Geometry; parts: [Phase[], Phase[]]; dialect: Dialect },
 ): Value {
   const [n, ci, height, width] = x.shape as [number, number, number, number]
-  const l = w.shape[3]!
+  const [l, b] = [w.shape[3]!, blockOf(dialect)]
   const lines = rows.map((row) => {
     const made = columns.map((column) => {
       const elements = row.elements.flatMap((i) => column.elements.map((j) => i * l + j))
@@ -55,9 +55,9 @@ function interleaved(
       const filter = geometry.group === 1 ? turnedFilter(g, w, taps) : forwardFilter(g, tapsOf(g, w, taps))
       const pads = [row.pads[0], column.pads[0], row.pads[1], column.pads[1]] as const
       const y = convolve(g, dy, filter, { ...geometry, strides: [1, 1], pads }, dialect)
-      return g.reshape(blocked(g, y), [(g.elementsOf(y) / blockOf(dialect)) | 0, blockOf(dialect)])
+      return g.reshape(blocked(g, y), [g.elementsOf(y) / b, b])
     })
-    return g.reshape(g.concat(made, 1), [(n * ci * height) / rows.length / blockOf(dialect), width * blockOf(dialect)])
+    return g.reshape(g.concat(made, 1), [(n * ci * height) / rows.length / b, width * b])
   })
   return unblocked(g, g.reshape(g.concat(lines, 1), [n, ci, height, width]))
 }
