@@ -71,34 +71,36 @@ export class SampleRepository {
       .select('cluster', 'split', 'thumbnail')
   }
 
+  /** Tasks whose pictures no version will train on, because something held out looks like them, come last. */
   async insert(rows: readonly SampleRow[], trx: Knex.Transaction): Promise<void> {
     for (let from = 0; from < rows.length; from += rowsPerInsert) {
       const some = rows.slice(from, from + rowsPerInsert)
+      const before = await this.#heldAmong([...new Set(some.map(({ cluster }) => cluster))], trx)
+      const anew = new Set(some.flatMap(({ split, cluster }) => (split === 'held-out' && !before.has(cluster) ? [cluster] : [])))
       await trx('samples').insert(some)
       await trx('tasks').insert(
-        some.map(({ id, score, split, received_at }) => {
-          return { sample_id: id, state: 'open', version: 1, priority: score, split, received_at }
+        some.map(({ id, score, split, cluster, received_at }) => {
+          const priority = split === 'train' && (before.has(cluster) || anew.has(cluster)) ? unlearnable : score
+          return { sample_id: id, state: 'open', version: 1, priority, split, received_at }
         }),
       )
+      // Once in the life of a cluster, however many pictures of a static scene it holds.
+      if (anew.size > 0)
+        await trx('tasks')
+          .whereIn(
+            'sample_id',
+            trx('samples')
+              .where({ split: 'train' })
+              .whereIn('cluster', [...anew])
+              .select('id'),
+          )
+          .update({ priority: unlearnable })
     }
-    await this.#lowerUnlearnable([...new Set(rows.map(({ cluster }) => cluster))], trx)
   }
 
-  /** Open tasks of these clusters whose pictures no version will train on, because something held out looks like them, come last. */
-  async #lowerUnlearnable(clusters: readonly number[], trx: Knex.Transaction): Promise<void> {
-    for (let from = 0; from < clusters.length; from += rowsPerInsert) {
-      const some = clusters.slice(from, from + rowsPerInsert)
-      const held: number[] = await trx('samples')
-        .where({ split: 'held-out' })
-        .whereIn('cluster', some)
-        .distinct()
-        .pluck('cluster')
-      if (held.length === 0) continue
-      await trx('tasks')
-        .where('priority', '>=', 0)
-        .whereIn('sample_id', trx('samples').where({ split: 'train' }).whereIn('cluster', held).select('id'))
-        .update({ priority: unlearnable })
-    }
+  async #heldAmong(clusters: readonly number[], trx: Knex.Transaction): Promise<Set<number>> {
+    const held = trx('samples').where({ split: 'held-out' }).whereIn('cluster', clusters)
+    return new Set<number>(await held.distinct().pluck('cluster'))
   }
 
   async find(id: string): Promise<SampleWithTask | undefined> {

@@ -26,7 +26,8 @@ const token = 'a-token-for-this-test'
 const agentProgram = fileURLToPath(new URL('../../cli/main.js', import.meta.url))
 const hubProgram = fileURLToPath(new URL('../../hub/main.js', import.meta.url))
 const seeds = [1, 2, 3]
-const pictureCount = 400
+/** More than are sent before the last kill, on a quick machine as well. */
+const pictureCount = 1000
 /** How many more samples the outbox must have been seen to hold before each kill, so that every kill has something to lose. */
 const atStake = 5
 const victims = ['agent', 'hub', 'broker'] as const

@@ -11,7 +11,7 @@ import type { LabelledSample } from '../../trainer/data/sample.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import type { Feeds } from '../../trainer/engine/step-worker.ts'
-import { loaderThreads } from '../../trainer/loop/plan.ts'
+import { loaderThreads, microBatches } from '../../trainer/loop/plan.ts'
 import { augmentationAt } from '../../trainer/loop/recipe.ts'
 
 const [size, steps] = [64, 6]
@@ -82,6 +82,12 @@ describe('batches', () => {
     // Room for two pictures only.
     assert.deepEqual(await made({ threads: 2, cacheBytes: 40_000 }), one)
     assert.deepEqual(await made({ threads: 2, cacheBytes: 1e9, from: 4 }), one.slice(4))
+  })
+
+  it('are cut into passes of one picture where nothing joins them, of at most four where something does', () => {
+    assert.deepEqual(microBatches(8, false), { parts: 8, micro: 1 })
+    assert.deepEqual(microBatches(8, true), { parts: 2, micro: 4 })
+    assert.deepEqual(microBatches(6, true), { parts: 2, micro: 3 })
   })
 
   it('come from a thread for each micro-batch, and for a device from as many as are made ahead, while a core is left', () => {

@@ -10,7 +10,7 @@ import type { Specification } from './specification.ts'
 /** Names of the reported losses; the first is minimised. */
 export const losses = ['loss', 'boxLoss', 'classLoss', 'objectLoss'] as const
 /** Name of the scalar by which the micro-batches of a step count, where a head tells it; else all count alike. */
-export const share = 'share'
+const share = 'share'
 
 export interface TrainingShape {
   readonly batch: number

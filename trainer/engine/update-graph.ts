@@ -1,6 +1,7 @@
 /**
- * For devices (the processor has the same rules in update.ts): the optimiser as a small graph over flat vectors, with an exponential moving average of the parameters: AdamW (Loshchilov and Hutter 2019),
- * or stochastic gradient descent with momentum (Sutskever et al. 2013, as ONNX's Momentum and PyTorch's SGD have it).
+ * The optimiser as a small graph over flat vectors, with an exponential moving average of the parameters: AdamW (Loshchilov and Hutter 2019),
+ * or stochastic gradient descent with momentum (Sutskever et al. 2013, as ONNX's Momentum and PyTorch's SGD have it). It is for devices; the
+ * processor has the same rules in update.ts.
  */
 import { GraphBuilder, type Value } from '../graph/builder.ts'
 import type { Graph } from '../onnx/graph.ts'

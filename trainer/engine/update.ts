@@ -6,12 +6,11 @@ import type { adam, UpdateRule } from './update-graph.ts'
 
 /** What a step changes of a state, each [P]. */
 export type Moved = 'parameters' | 'moment1' | 'moment2' | 'average'
-export type MovedVectors = Readonly<Record<Moved, Float32Array>>
 
 /** Half-open range of elements. */
 export type Range = readonly [number, number]
 
-export interface Rates {
+interface Rates {
   readonly rate: number
   /** 1 / (1 - beta1^t) and 1 / (1 - beta2^t). */
   readonly correction1: number
@@ -21,7 +20,7 @@ export interface Rates {
 
 export interface Update extends Rates {
   readonly rule: UpdateRule
-  readonly vectors: MovedVectors
+  readonly vectors: Readonly<Record<Moved, Float32Array>>
   readonly gradient: Float32Array
   /** Factor of the gradient, which clips it. */
   readonly factor: number

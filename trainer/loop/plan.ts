@@ -30,8 +30,9 @@ export function microBatches(batch: number, joined: boolean): { parts: number; m
   return { parts, micro: Math.ceil(batch / parts) }
 }
 
-/** Most cells that can answer for true boxes in one picture of several, where a head does not say, and in a pass: one picture may hold many. */
+/** Most cells that can answer for true boxes, per picture of a pass, where a head does not say. */
 const positivesPerPicture = 96
+/** Room for them in a pass of few pictures: one may hold many boxes. */
 const leastPositives = 384
 
 export interface PlanOptions {

@@ -4,7 +4,6 @@ import type { Knex } from 'knex'
 export async function up(knex: Knex): Promise<void> {
   const held = knex('samples').where({ split: 'held-out' }).select('cluster')
   await knex('tasks')
-    .whereIn('state', ['open', 'leased'])
     .whereIn('sample_id', knex('samples').where({ split: 'train' }).whereIn('cluster', held).select('id'))
     .update({ priority: -1 })
 }

@@ -29,20 +29,25 @@ export class ApiError extends Error {
   }
 }
 
+/** A question without an answer for so long is asked again; live updates wait for those that are under way. */
+const patience = 30_000
+
 /** @throws ApiError with the hub's code and words; UNREACHABLE when there is no hub */
 export async function call<T>(method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<T> {
   let response: Response
+  let text: string
   try {
     response = await fetch(path, {
       method,
       credentials: 'same-origin',
+      ...(method === 'GET' && { signal: AbortSignal.timeout(patience) }),
       ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
     })
+    text = await response.text()
   } catch {
     throw new ApiError('UNREACHABLE', 'the hub does not answer', 0)
   }
   if (response.status === 204) return undefined as T
-  const text = await response.text()
   let told: unknown = null
   try {
     told = text === '' ? undefined : JSON.parse(text)
