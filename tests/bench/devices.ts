@@ -7,6 +7,7 @@ import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { cellsOf } from '../../trainer/detector/cells.ts'
 import { coreOf } from '../../trainer/detector/core.ts'
+import { targetOptionsOf } from '../../trainer/detector/heads/table.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { targetsOf } from '../../trainer/detector/targets.ts'
@@ -47,14 +48,14 @@ function picture(): { box: readonly [number, number, number, number]; label: num
   })
 }
 
-const batchesOf = ({ parts, micro, positives }: Plan): Feeds[] =>
+const batchesOf = ({ parts, micro }: Plan): Feeds[] =>
   Array.from({ length: parts }, () => ({
     image: {
       type: 'uint8' as const,
       shape: [micro, size, size, 3],
       data: Uint8Array.from({ length: micro * size * size * 3 }, () => random.integer(256)),
     },
-    ...targetsOf(Array.from({ length: micro }, picture), { cells, classes: classes.length, positives, oneHot: false }),
+    ...targetsOf(Array.from({ length: micro }, picture), { cells, ...targetOptionsOf(specification, micro) }),
   }))
 
 const contenders = await Promise.all(

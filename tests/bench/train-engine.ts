@@ -19,6 +19,7 @@ import { Loader } from '../../trainer/data/loader.ts'
 import type { LabelledSample } from '../../trainer/data/sample.ts'
 import { sharesOf } from '../../trainer/data/sampling.ts'
 import { coreOf } from '../../trainer/detector/core.ts'
+import { roomFor } from '../../trainer/detector/heads/table.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { parseDevice } from '../../trainer/engine/devices/choose-device.ts'
@@ -41,28 +42,6 @@ const { graph, specification } =
         return { graph: core, specification: known }
       })
     : plainNetwork({ width: size, height: size, classes, random: new Random(1) })
-const core = coreOf(graph, specification)
-const {
-  parts,
-  micro,
-  positives,
-  loaders,
-  step,
-  runner: runnerOf,
-} = await planOn(parseDevice(device!) as Device, {
-  core,
-  specification,
-  width: size,
-  height: size,
-  batch,
-  parameters: trainable(core),
-  rateScale: () => 1,
-  decay: (_, shape) => (shape.length > 1 ? 0.02 : 0),
-})
-const runner = runnerOf(initialState(packed(core, step.parameters), packed(core, step.statistics)))
-await runner.start()
-console.error((await runner.describe()).description)
-
 const folder = mkdtempSync(join(tmpdir(), 'muninn-bench-'))
 const samples: LabelledSample[] = []
 // One after the other: their memory would count as the training's.
@@ -74,6 +53,28 @@ for (let i = 0; i < 32; i++) {
     .toFile(path)
   samples.push({ path, labels: truth.map(({ box }, at) => ({ box, label: at % count })) })
 }
+const core = coreOf(graph, specification)
+const {
+  parts,
+  micro,
+  loaders,
+  step,
+  runner: runnerOf,
+} = await planOn(parseDevice(device!) as Device, {
+  core,
+  specification,
+  width: size,
+  height: size,
+  batch,
+  room: roomFor(samples),
+  parameters: trainable(core),
+  rateScale: () => 1,
+  decay: (_, shape) => (shape.length > 1 ? 0.02 : 0),
+})
+const runner = runnerOf(initialState(packed(core, step.parameters), packed(core, step.statistics)))
+await runner.start()
+console.error((await runner.describe()).description)
+
 const loader = new Loader({
   setup: {
     samples,
@@ -81,7 +82,6 @@ const loader = new Loader({
     width: size,
     height: size,
     specification,
-    positives,
     batch: micro,
     parts,
     seed: 1,

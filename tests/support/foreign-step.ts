@@ -4,7 +4,7 @@ import { readClasses } from '../../trainer/adapters/class-names.ts'
 import { adapters } from '../../trainer/adapters/table.ts'
 import { cellsOf } from '../../trainer/detector/cells.ts'
 import { coreOf } from '../../trainer/detector/core.ts'
-import { headOf } from '../../trainer/detector/heads/table.ts'
+import { targetOptionsOf } from '../../trainer/detector/heads/table.ts'
 import { trainingGraph } from '../../trainer/detector/loss.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { targetsOf } from '../../trainer/detector/targets.ts'
@@ -36,12 +36,11 @@ export async function foreignStep(model: ForeignModel): Promise<ReferenceStep> {
       return { box: [x, y, x + side, y + side * 0.8] as const, label: random.integer(classes.length) }
     }),
   )
-  const positives = 48
-  const { oneHot, assign } = headOf(specification)
+  const targets = targetOptionsOf(specification, batch)
   const cells = cellsOf({ width: size, height: size, ...specification })
   return {
     core,
-    graph: trainingGraph(core, specification, { batch, width: size, height: size, positives }),
+    graph: trainingGraph(core, specification, { batch, width: size, height: size, positives: targets.positives }),
     parameters: trainable(core),
     feeds: {
       image: {
@@ -49,7 +48,7 @@ export async function foreignStep(model: ForeignModel): Promise<ReferenceStep> {
         shape: [batch, size, size, 3],
         data: Uint8Array.from({ length: batch * size * size * 3 }, () => random.integer(256)),
       },
-      ...targetsOf(labels, { cells, classes: classes.length, positives, oneHot, assign }),
+      ...targetsOf(labels, { cells, ...targets }),
     },
   }
 }

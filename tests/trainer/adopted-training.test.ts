@@ -10,7 +10,7 @@ import { adapters } from '../../trainer/adapters/table.ts'
 import type { LabelledSample } from '../../trainer/data/sample.ts'
 import { cellsOf } from '../../trainer/detector/cells.ts'
 import { deployed } from '../../trainer/detector/deploy.ts'
-import { headOf } from '../../trainer/detector/heads/table.ts'
+import { headOf, targetOptionsOf } from '../../trainer/detector/heads/table.ts'
 import { losses, trainingGraph } from '../../trainer/detector/loss.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { targetsOf } from '../../trainer/detector/targets.ts'
@@ -70,7 +70,8 @@ const layout = { classes: classes.length, width: side, height: side, loud: false
 const families: Readonly<Record<string, Graph>> = {
   yolox: yoloxNet(layout),
   fastestdet: fastestdetNet(layout),
-  nanodet: nanodetNet(layout, { strides: [8, 16, 32, 64], shared: true }),
+  nanodet: nanodetNet(layout, { strides: [8, 16, 32], shared: true }),
+  'nanodet, plus': nanodetNet(layout, { strides: [8, 16, 32, 64], shared: true }),
   picodet: picodetNet(layout),
   'picodet, aligned': picodetNet(layout, true),
   yolov5: yolov5Net(layout),
@@ -98,7 +99,8 @@ describe('an adopted detector', () => {
       })
       const average = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
       const [first, last] = [average(seen.slice(0, 10)), average(seen.slice(-10))]
-      assert.ok(last < 0.6 * first, `the loss went from ${first} to ${last}`)
+      // The better it gets, the more cells answer for a box where they follow the predictions: that loss falls less.
+      assert.ok(last < (headOf(specification).slots ? 0.8 : 0.6) * first, `the loss went from ${first} to ${last}`)
       assert.equal(result.specification.head, specification.head)
       const { pictures } = await measureModel(result.model, { samples, classes })
       const { mAP50 } = precisionOf(score(pictures, classes.length))
@@ -111,9 +113,9 @@ describe('an adopted detector', () => {
 async function stepped(graph: Graph, family: string, parts: 1 | 2): Promise<Float32Array> {
   const { core, specification } = await adopt(graph, adapters[family]!, { classes })
   const input = { width: side, height: side }
-  const { assign, oneHot, apart, positives: most = 96 } = headOf(specification)
-  assert.ok(apart)
-  const plan = { ...input, parts, batch: 2 / parts, positives: (most * 2) / parts }
+  assert.ok(headOf(specification).apart)
+  const targets = targetOptionsOf(specification, 2 / parts)
+  const plan = { ...input, parts, batch: 2 / parts, positives: targets.positives }
   // Frozen BatchNormalizations join nothing.
   const scales = new Set(core.nodes.filter(({ op }) => op === 'BatchNormalization').map(({ inputs }) => inputs[1]))
   const parameters = trainable(core).filter((name) => !scales.has(name))
@@ -139,7 +141,7 @@ async function stepped(graph: Graph, family: string, parts: 1 | 2): Promise<Floa
     },
     ...targetsOf(
       some.map((each) => each.labels),
-      { cells: cellsOf({ ...input, ...specification }), classes: classes.length, positives: plan.positives, oneHot, assign },
+      { cells: cellsOf({ ...input, ...specification }), ...targets },
     ),
   })
   const batches = parts === 1 ? [feedsOf(pictures)] : pictures.map((each) => feedsOf([each]))

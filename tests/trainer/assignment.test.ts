@@ -1,7 +1,7 @@
 /** Which cells answer for which box, where that is fixed before the step. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { assignToCorners, candidatesWithin } from '../../trainer/detector/assignment.ts'
+import { assignToCorners, candidatesAround, candidatesWithin, nineOfEachGrid } from '../../trainer/detector/assignment.ts'
 import { cellsOf } from '../../trainer/detector/cells.ts'
 
 describe('the four cells about a centre', () => {
@@ -45,19 +45,18 @@ describe('the candidates of a box', () => {
   const cells = cellsOf({ width: 64, height: 64, strides: [8, 16, 32] })
   const centre = (cell: number) => [cells.x[cell]!, cells.y[cell]!] as const
 
-  it('lie within it, nine of a grid at most, and no more than asked for', () => {
+  it('lie within it, nine of a grid at most', () => {
     const box = [4, 4, 60, 60] as const
-    const all = candidatesWithin([box], cells, 100)
+    const all = candidatesWithin([box], cells)
     assert.deepEqual(
       [0, 1, 2].map((level) => all.filter(({ cell }) => cell >= cells.levels[level]! && cell < cells.levels[level + 1]!).length),
       [9, 9, 4],
     )
     for (const { cell } of all) assert.ok(centre(cell).every((each) => each > 4 && each < 60))
-    assert.equal(candidatesWithin([box], cells, 7).length, 7)
   })
 
   it('are the nearest cell alone where a box holds no centre', () => {
-    const found = candidatesWithin([[9, 9, 11, 11]], cells, 100)
+    const found = candidatesWithin([[9, 9, 11, 11]], cells)
     assert.deepEqual(
       found.map(({ truth }) => truth),
       [0],
@@ -65,23 +64,22 @@ describe('the candidates of a box', () => {
     assert.ok(Math.hypot(...centre(found[0]!.cell).map((each) => each - 10)) < 8)
   })
 
-  it('belong to one box each, that with the nearest centre', () => {
+  it('lie within 1.5 strides of its centre in both directions, or are fewer at the edge, for SimOTA', () => {
     const boxes = [
-      [0, 0, 32, 32],
-      [16, 0, 48, 32],
+      [10, 20, 34, 52],
+      [58, 60, 64, 64],
     ] as const
-    const alone = boxes.map((box) => new Set(candidatesWithin([box], cells, 100).map(({ cell }) => cell)))
-    const found = candidatesWithin(boxes, cells, 100)
-    const wanted = [...new Set([...alone[0]!, ...alone[1]!])]
-    assert.deepEqual(
-      found.map(({ cell }) => cell),
-      wanted.sort((a, b) => a - b),
-    )
-    const shared = found.filter(({ cell }) => alone[0]!.has(cell) && alone[1]!.has(cell))
-    assert.ok(shared.length > 0)
-    for (const { cell, truth } of shared) {
-      const [first, second] = [16, 32].map((x) => Math.hypot(cells.x[cell]! - x, cells.y[cell]! - 16)) as [number, number]
-      assert.equal(truth, second < first ? 1 : 0)
+    const found = candidatesAround(boxes, cells)
+    for (const [truth, box] of boxes.entries()) {
+      const [x, y] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
+      const wanted = [...cells.x.keys()].filter(
+        (cell) => Math.max(Math.abs(cells.x[cell]! - x), Math.abs(cells.y[cell]! - y)) < 1.5 * cells.stride[cell]!,
+      )
+      assert.deepEqual(
+        found.flatMap((each) => (each.truth === truth ? [each.cell] : [])),
+        wanted,
+      )
     }
+    assert.ok(found.length < 2 * nineOfEachGrid({ strides: [8, 16, 32] }))
   })
 })

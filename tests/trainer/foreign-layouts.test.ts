@@ -181,7 +181,7 @@ const cases: Case[] = [
     bgr: true,
     decode: nanodetRows([8, 16, 32, 64], 0),
     architecture: 'nanodet-plus',
-    head: 'distribution',
+    head: 'nanodet-plus',
   },
   {
     name: 'NanoDet',

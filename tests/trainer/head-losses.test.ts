@@ -5,13 +5,15 @@ import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
 import { Type } from 'typebox'
 import { parseJson } from '../../protocol/parse.ts'
-import { cellsOf } from '../../trainer/detector/cells.ts'
+import { type Cells, cellsOf } from '../../trainer/detector/cells.ts'
 import { columns } from '../../trainer/detector/heads/head.ts'
-import { headOf, rowWidth } from '../../trainer/detector/heads/table.ts'
+import { headOf, rowWidth, targetOptionsOf } from '../../trainer/detector/heads/table.ts'
 import type { Specification } from '../../trainer/detector/specification.ts'
+import { type Label, targetsOf } from '../../trainer/detector/targets.ts'
 import { compileStep } from '../../trainer/engine/step-graph.ts'
-import { GraphBuilder } from '../../trainer/graph/builder.ts'
-import { floatTensor, intTensor } from '../../trainer/onnx/graph.ts'
+import type { Feeds } from '../../trainer/engine/step-worker.ts'
+import { GraphBuilder, type Value } from '../../trainer/graph/builder.ts'
+import { floatTensor, type TensorData } from '../../trainer/onnx/graph.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
 
 const Reference = Type.Object({
@@ -50,7 +52,54 @@ const anchors: [number, number][][] = [
   ],
 ]
 
-/** A graph whose only parameter is the rows, with the positives that the reference has. */
+/** Of each picture; the first two want some of the same cells. */
+const truths: Label[][] = [
+  [
+    { box: [9, 12, 41, 45], label: 0 },
+    { box: [17, 14, 50, 41], label: 1 },
+    { box: [33, 28, 62, 61], label: 2 },
+    { box: [50, 3, 57, 9], label: 1 },
+  ],
+  [{ box: [5, 20, 31, 52], label: 1 }],
+]
+
+/** Six positives that the reference has, too; the last one is padding. */
+function chosenCells(cells: Cells): Feeds {
+  const count = cells.x.length
+  const each = Array.from({ length: positives }, (_, k) => {
+    // The fifth answers for the third's box, from the cell beside it.
+    const cell = k === 4 ? ((2 * 37 + 11) % count) + 1 : (k * 37 + 11) % count
+    const twin = k === 4 ? 2 : k
+    const twinCell = (twin * 37 + 11) % count
+    const [x, y] = [cells.x[twinCell]!, cells.y[twinCell]!]
+    const target = [x - 6 - 3 * twin, y - 9 - 2 * twin, x + 8 + 2 * twin, y + 5 + 3 * twin]
+    const sizes = cells.sizes ? [cells.sizes.width[cell]!, cells.sizes.height[cell]!] : []
+    const centre = [cells.x[cell]!, cells.y[cell]!, cells.stride[cell]!, ...sizes]
+    return { row: (k % batch) * count + cell, label: twin % classes.length, weight: Number(k < positives - 1), target, centre }
+  })
+  const integers = (of: (one: (typeof each)[number]) => readonly number[], width: number) => ({
+    type: 'int64' as const,
+    shape: [positives, width],
+    data: BigInt64Array.from(each.flatMap(of), BigInt),
+  })
+  const floats = (of: (one: (typeof each)[number]) => readonly number[], width: number) => ({
+    type: 'float32' as const,
+    shape: [positives, width],
+    data: Float32Array.from(each.flatMap(of)),
+  })
+  return {
+    index: integers(({ row }) => [row], 1),
+    classIndex: integers(({ row, label }) => [row, label], 2),
+    oneHot: floats(({ label }) => classes.map((_, i) => Number(i === label)), classes.length),
+    target: floats(({ target }) => target, 4),
+    centre: floats(({ centre }) => centre, cells.sizes ? 5 : 3),
+    weight: floats(({ weight }) => [weight], 1),
+    rowWeight: { type: 'float32', shape: [batch * count, 1], data: new Float32Array(batch * count).fill(1) },
+    normalizer: { type: 'float32', shape: [1], data: Float32Array.of(1 / (positives - 1)) },
+  }
+}
+
+/** A graph whose only parameter is the rows. */
 function lossGraph(head: Exclude<Specification['head'], 'fixed'>) {
   const specification: Specification = {
     v: 1,
@@ -68,36 +117,17 @@ function lossGraph(head: Exclude<Specification['head'], 'fixed'>) {
     ...(head === 'anchors' && { anchors }),
   }
   const cells = cellsOf({ ...size, ...specification })
-  const count = cells.x.length
   const width = rowWidth(specification)
   const g = new GraphBuilder('losses')
-  const numbers = Float32Array.from({ length: batch * count * width }, (_, i) => 1.2 * Math.sin(0.37 * i + 1))
-  const rows = g.initializer('rows', floatTensor([batch * count, width], numbers))
-  const each = Array.from({ length: positives }, (_, k) => {
-    // The fifth answers for the third's box, from the cell beside it.
-    const cell = k === 4 ? ((2 * 37 + 11) % count) + 1 : (k * 37 + 11) % count
-    const twin = k === 4 ? 2 : k
-    const twinCell = (twin * 37 + 11) % count
-    const [x, y] = [cells.x[twinCell]!, cells.y[twinCell]!]
-    const target = [x - 6 - 3 * twin, y - 9 - 2 * twin, x + 8 + 2 * twin, y + 5 + 3 * twin]
-    return { cell, row: (k % batch) * count + cell, label: twin % classes.length, weight: Number(k < positives - 1), target }
-  })
-  const column = (of: (one: (typeof each)[number]) => readonly number[], width: number) =>
-    g.constant(each.flatMap(of), [positives, width])
-  const index = g.initializer(
-    'index',
-    intTensor(
-      [positives, 1],
-      each.map(({ row }) => row),
-    ),
-  )
-  const classIndex = g.initializer(
-    'classIndex',
-    intTensor(
-      [positives, 2],
-      each.flatMap(({ row, label }) => [row, label]),
-    ),
-  )
+  const numbers = Float32Array.from({ length: batch * cells.x.length * width }, (_, i) => 1.2 * Math.sin(0.37 * i + 1))
+  const rows = g.initializer('rows', floatTensor([batch * cells.x.length, width], numbers))
+  const targets = targetOptionsOf(specification, batch)
+  const feeds = targets.slots ? targetsOf(truths, { cells, ...targets }) : chosenCells(cells)
+  const given: Record<string, Value> = {}
+  for (const [name, { type, shape, data }] of Object.entries(feeds))
+    given[name] = g.initializer(name, { type, shape, data } as TensorData)
+  const { index, classIndex, oneHot, target, centre, weight, rowWeight, normalizer, rivals } = given
+  const part = (i: number) => columns(g, centre!, i, i + 1)
   const {
     box,
     classes: kinds,
@@ -106,25 +136,24 @@ function lossGraph(head: Exclude<Specification['head'], 'fixed'>) {
     g,
     specification,
     rows,
-    chosen: (from, to) => g.op('GatherND', [columns(g, rows, from, to), index]),
+    chosen: (from, to) => g.op('GatherND', [columns(g, rows, from, to), index!]),
     centres: {
-      x: column(({ cell }) => [cells.x[cell]!], 1),
-      y: column(({ cell }) => [cells.y[cell]!], 1),
-      stride: column(({ cell }) => [cells.stride[cell]!], 1),
-      sizes: cells.sizes && {
-        width: column(({ cell }) => [cells.sizes!.width[cell]!], 1),
-        height: column(({ cell }) => [cells.sizes!.height[cell]!], 1),
-      },
+      x: part(0),
+      y: part(1),
+      stride: part(2),
+      sizes: cells.sizes && { width: part(3), height: part(4) },
       ...size,
     },
-    index,
-    classIndex,
-    oneHot: column(({ label }) => classes.map((_, i) => Number(i === label)), classes.length),
-    target: column(({ target }) => target, 4),
-    weight: column(({ weight }) => [weight], 1),
-    rowWeight: g.filled([batch * count, 1], 1),
+    index: index!,
+    classIndex: classIndex!,
+    oneHot: oneHot!,
+    slots: targets.slots ?? 1,
+    rivals: rivals ?? null,
+    target: target!,
+    weight: weight!,
+    rowWeight: rowWeight!,
     classWeight: null,
-    normalizer: g.constant(1 / (positives - 1)),
+    normalizer: normalizer!,
     leastShare: 1,
   })
   for (const [name, value] of Object.entries({ loss: g.add(g.add(box, kinds), object), box, classes: kinds, object }))
@@ -132,7 +161,7 @@ function lossGraph(head: Exclude<Specification['head'], 'fixed'>) {
   return { graph: g.graph, numbers }
 }
 
-const heads = ['distribution', 'picodet', 'yolov8', 'anchors', 'yolox', 'yunet', 'fastestdet'] as const
+const heads = ['distribution', 'nanodet-plus', 'picodet', 'yolov8', 'anchors', 'yolox', 'yunet', 'fastestdet'] as const
 
 describe('the losses of a head', () => {
   for (const head of heads) {

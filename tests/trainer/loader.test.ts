@@ -54,7 +54,6 @@ describe('batches', () => {
         width: size,
         height: size,
         specification,
-        positives: 96 * 2,
         batch: 2,
         parts: 4,
         seed: 5,

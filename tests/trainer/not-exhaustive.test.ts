@@ -16,7 +16,7 @@ import { boxesPerPicture } from '../../trainer/data/pseudo-labels.ts'
 import { readFolder } from '../../trainer/data/read-folder.ts'
 import { isPartial, type LabelledSample, notExhaustive } from '../../trainer/data/sample.ts'
 import { cellsOf } from '../../trainer/detector/cells.ts'
-import { headOf, rowWidth } from '../../trainer/detector/heads/table.ts'
+import { headOf, rowWidth, targetOptionsOf } from '../../trainer/detector/heads/table.ts'
 import { losses, trainingGraph } from '../../trainer/detector/loss.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import type { Specification } from '../../trainer/detector/specification.ts'
@@ -48,6 +48,7 @@ const heads: Record<Exclude<Specification['head'], 'fixed'>, Partial<Specificati
   yolox: {},
   fastestdet: { strides: [16] },
   distribution: { bins: 8 },
+  'nanodet-plus': { bins: 8 },
   picodet: { bins: 8 },
   yolov8: { bins: 8 },
   yunet: {},
@@ -79,7 +80,6 @@ async function stepOf(
     nmsIou: 0.6,
     ...heads[head],
   }
-  const kind = headOf(specification)
   const cells = cellsOf({ width: size, height: size, ...specification })
   const [batch, count, width] = [pictures.length, cells.x.length, rowWidth(specification)]
   const g = new GraphBuilder('rows')
@@ -92,16 +92,22 @@ async function stepOf(
   const none = g.scale(g.mean(g.op('Cast', [image], { attributes: { to: 1 } })), 0)
   const rows = g.add(parameter, none)
   const named = { ...specification, rows: rows.name, feature: rows.name }
-  const positives = 64
+  const targets = targetOptionsOf(named, batch)
   const step = compileStep({
-    graph: trainingGraph({ ...g.graph, outputs: [] }, named, { batch, width: size, height: size, positives, partial }),
+    graph: trainingGraph({ ...g.graph, outputs: [] }, named, {
+      batch,
+      width: size,
+      height: size,
+      positives: targets.positives,
+      partial,
+    }),
     losses: [...losses],
     parameters: ['numbers'],
     dialect: 'std',
   })
   const feeds = {
     image: { type: 'uint8' as const, shape: [batch, size, size, 3], data: new Uint8Array(batch * size * size * 3) },
-    ...targetsOf(pictures, { ...kind, cells, classes: classes.length, positives, partial }),
+    ...targetsOf(pictures, { ...targets, cells, partial }),
   }
   const session = await ort.InferenceSession.create(writeOnnx(step.graph), { graphOptimizationLevel: 'disabled' })
   const run = async (values: Float32Array) => {
@@ -111,8 +117,8 @@ async function stepOf(
     const out = await session.run(Object.fromEntries(Object.entries(inputs).filter(([name]) => known.has(name))))
     return { losses: [...(out.losses!.data as Float32Array)], gradient: out.gradient!.data as Float32Array }
   }
-  const classAt = kind.classesAt(specification)
-  return { ...(await run(numbers)), run, numbers, at, count, classAt }
+  const classAt = headOf(specification).classesAt(specification)
+  return { ...(await run(numbers)), run, numbers, at, count, classAt, cells, targets }
 }
 
 type Step = Awaited<ReturnType<typeof stepOf>>
@@ -143,17 +149,9 @@ describe('a class that was not looked for', () => {
       const step = await stepOf(head, [[bicycle, notExhaustive(added)], [car]])
       const sizes = ofClass(step, 0, added)
       assert.ok(most(sizes) > 1e-4)
-      const inside = targetsOf([[bicycle]], {
-        ...headOf({ head, architecture: '' }),
-        cells: cellsOf({ width: size, height: size, strides: [8, 16], ...heads[head] }),
-        classes: classes.length,
-        positives: 64,
-      })
-      const rows = new Set(
-        [...(inside.index!.data as BigInt64Array)]
-          .slice(0, Number((inside.weight!.data as Float32Array).reduce((a, b) => a + b, 0)))
-          .map(Number),
-      )
+      const { cells, targets } = step
+      const inside = targetsOf([[bicycle]], { cells, ...targets })
+      const rows = new Set([...(inside.index!.data as BigInt64Array)].filter((_, i) => inside.weight!.data[i] === 1).map(Number))
       assert.ok(sizes.every((value, cell) => value === 0 || rows.has(cell)))
     })
 

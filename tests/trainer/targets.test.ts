@@ -1,6 +1,7 @@
 /** The inputs of a step that come from labels: what answers for which box, and what must not be learnt. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { candidatesAround, nineOfEachGrid } from '../../trainer/detector/assignment.ts'
 import { cellsOf } from '../../trainer/detector/cells.ts'
 import { type Label, targetsOf } from '../../trainer/detector/targets.ts'
 
@@ -33,5 +34,50 @@ describe('targets', () => {
     const answering = new Set(all)
     for (const [row, weight] of weights.entries())
       assert.equal(weight, answering.has(row) && !kept.has(row) ? 0 : 1, `row ${row}`)
+  })
+
+  it('put the candidates of a box side by side, and name those that are the same cell', () => {
+    const slots = nineOfEachGrid({ strides: [8, 16, 32] })
+    const box = (x: number): Label => ({ box: [x, 20, x + 30, 50], label: 0 })
+    // The first of the four boxes has no room.
+    const pictures = [
+      [box(10), box(30)],
+      [box(40), box(60)],
+    ]
+    const positives = 3 * slots
+    const feeds = targetsOf(pictures, { cells, classes: 1, oneHot: false, positives, assign: candidatesAround, slots })
+    const index = Array.from(feeds.index!.data as BigInt64Array, Number)
+    const weight = feeds.weight!.data as Float32Array
+    const target = feeds.target!.data as Float32Array
+    const candidates = [0, 1, 2].map((place) => {
+      const places = Array.from({ length: slots }, (_, i) => place * slots + i).filter((i) => weight[i] === 1)
+      assert.equal(new Set(places.map((i) => `${target.subarray(i * 4, i * 4 + 4)}`)).size, 1, 'of one box')
+      return places.map((i) => index[i]!)
+    })
+    const alone = (label: Label) => candidatesAround([label.box], cells).map(({ cell }) => cell)
+    assert.deepEqual(candidates[0], alone(box(30)))
+    for (const [at, x] of [40, 60].entries())
+      assert.deepEqual(
+        candidates[1 + at],
+        alone(box(x)).map((cell) => perPicture + cell),
+      )
+    const rivals = Array.from(feeds.rivals!.data as BigInt64Array, Number)
+    for (const [i, row] of index.entries()) {
+      const own = new Set(rivals.slice(i * 4, i * 4 + 4))
+      assert.ok(own.has(i))
+      const same = weight[i] === 1 ? index.flatMap((other, at) => (other === row && weight[at] === 1 ? [at] : [])) : [i]
+      assert.deepEqual(
+        [...own].sort((a, b) => a - b),
+        same,
+      )
+    }
+    assert.ok(
+      rivals.some((other, i) => other !== Math.floor(i / 4)),
+      'some cells are wanted by both',
+    )
+    // What the box without room would have had is not learnt as background.
+    const left = alone(box(10)).filter((cell) => !alone(box(30)).includes(cell))
+    assert.ok(left.length > 0)
+    for (const cell of left) assert.equal((feeds.rowWeight!.data as Float32Array)[cell], 0)
   })
 })

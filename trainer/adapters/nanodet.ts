@@ -32,7 +32,7 @@ export const nanodet: Adapter = async (foreign, options) => {
     normalization: { channels: 'bgr', scale: 1, mean: [103.53, 116.28, 123.675], deviation: [57.375, 57.12, 58.395] },
     resize: 'stretch',
     why,
-    head: 'distribution',
+    head: plus ? 'nanodet-plus' : 'distribution',
     levels: grids.map(({ parts }) => parts),
     fields: { strides, bins, cellOffset: plus ? 0 : 0.5, nms: 'per-class', nmsIou: 0.6 },
     classMaps: grids.map(({ parts, after }) => ({ map: parts[0]!, before: 0, after })),

@@ -9,7 +9,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { letterboxScale } from '../../protocol/boxes.ts'
 import { resizeInto } from '../../protocol/letterbox.ts'
 import { type Cells, cellsOf } from '../detector/cells.ts'
-import { headOf } from '../detector/heads/table.ts'
+import { roomFor, targetOptionsOf } from '../detector/heads/table.ts'
 import { Random } from '../detector/random.ts'
 import type { Specification } from '../detector/specification.ts'
 import { targetsOf } from '../detector/targets.ts'
@@ -28,7 +28,6 @@ export interface LoaderSetup {
   readonly width: number
   readonly height: number
   readonly specification: Specification
-  readonly positives: number
   /** Pictures in a micro-batch, and micro-batches in a step. */
   readonly batch: number
   readonly parts: number
@@ -61,7 +60,7 @@ stepAside()
 const setup = workerData as LoaderSetup
 const { samples, specification, width, height, batch, parts, seed } = setup
 const cells = new Map<string, Cells>()
-const { oneHot, assign } = headOf(specification)
+const targets = targetOptionsOf(specification, batch, roomFor(samples))
 const partial = isPartial(samples)
 const cache = new Map<number, Labelled>()
 let cached = 0
@@ -175,11 +174,8 @@ async function make({ step, part, input, augmentation }: BatchRequest): Promise<
     image: { type: 'uint8', shape: [batch, input.height, input.width, 3], data: pictures },
     ...targetsOf(labels, {
       cells: cellsFor(input),
-      classes: specification.classes.length,
-      positives: setup.positives,
-      oneHot,
+      ...targets,
       partial,
-      assign,
     }),
   }
 }

@@ -93,27 +93,46 @@ function columnsOf(cells: Cells, start: number, end: number): number {
 }
 
 /**
- * All cells that may answer for a box, for heads whose loss chooses among them by what they predict: of the nine nearest of each grid those
- * whose centre lies within the box, the nearest `most` in strides; the nearest one alone where none does. A cell is the candidate of one box, that
- * with the nearest centre.
+ * The cells that task alignment chooses among: of the nine nearest of each grid those whose centre lies within the box, the nearest one
+ * alone where none does.
  */
-export function candidatesWithin(truths: readonly Box[], cells: Cells, most: number): Assignment[] {
-  const owner = new Map<number, { truth: number; distance: number }>()
-  for (const [truth, box] of truths.entries()) {
+export function candidatesWithin(truths: readonly Box[], cells: Cells): Assignment[] {
+  return truths.flatMap((box, truth) => {
     const near = nearest(box, cells)
-      .map((cell) => {
-        const [x, y] = [cells.x[cell]!, cells.y[cell]!]
-        const distance = Math.hypot(x - (box[0] + box[2]) / 2, y - (box[1] + box[3]) / 2) / cells.stride[cell]!
-        return { cell, distance, inside: Math.min(x - box[0], y - box[1], box[2] - x, box[3] - y) > 0.01 }
-      })
-      .sort((a, b) => a.distance - b.distance || a.cell - b.cell)
-    const inside = near.filter((each) => each.inside)
-    for (const { cell, distance } of inside.length > 0 ? inside.slice(0, most) : near.slice(0, 1)) {
-      const before = owner.get(cell)
-      if (!before || distance < before.distance) owner.set(cell, { truth, distance })
+    const inside = near.filter((cell) => {
+      const [x, y] = [cells.x[cell]!, cells.y[cell]!]
+      return Math.min(x - box[0], y - box[1], box[2] - x, box[3] - y) > 0.01
+    })
+    const distance = (cell: number) => {
+      const [x, y] = [cells.x[cell]! - (box[0] + box[2]) / 2, cells.y[cell]! - (box[1] + box[3]) / 2]
+      return Math.hypot(x, y) / cells.stride[cell]!
     }
-  }
-  return [...owner].map(([cell, { truth }]) => ({ cell, truth })).sort((a, b) => a.cell - b.cell)
+    const chosen = inside.length > 0 ? inside : [near.reduce((best, cell) => (distance(cell) < distance(best) ? cell : best))]
+    return chosen.map((cell) => ({ cell, truth }))
+  })
+}
+
+/** Most that a box has of them, and of those of SimOTA. */
+export const nineOfEachGrid = ({ strides }: { strides: readonly number[] }): number => 9 * strides.length
+
+/** The cells that SimOTA chooses among, as YOLOX has it: of each grid those whose centre lies within 1.5 strides of the box's in both directions. */
+export function candidatesAround(truths: readonly Box[], cells: Cells): Assignment[] {
+  return truths.flatMap((box, truth) => {
+    const found: Assignment[] = []
+    for (let level = 0; level + 1 < cells.levels.length; level++) {
+      const [start, end] = [cells.levels[level]!, cells.levels[level + 1]!]
+      const stride = cells.stride[start]!
+      const columns = columnsOf(cells, start, end)
+      const rows = (end - start) / columns
+      const at = (low: number, high: number, count: number) =>
+        Math.min(count - 1, Math.max(0, Math.floor((low + high) / 2 / stride)))
+      const [column, row] = [at(box[0], box[2], columns), at(box[1], box[3], rows)]
+      for (let r = Math.max(0, row - 1); r <= Math.min(rows - 1, row + 1); r++)
+        for (let c = Math.max(0, column - 1); c <= Math.min(columns - 1, column + 1); c++)
+          found.push({ cell: start + r * columns + c, truth })
+    }
+    return found
+  })
 }
 
 /**

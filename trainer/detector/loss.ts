@@ -6,6 +6,7 @@ import { continued, withInput } from './core.ts'
 import { columns } from './heads/head.ts'
 import { headOf, rowWidth } from './heads/table.ts'
 import type { Specification } from './specification.ts'
+import { mostRivals } from './targets.ts'
 
 /** Names of the reported losses; the first is minimised. */
 export const losses = ['loss', 'boxLoss', 'classLoss', 'objectLoss'] as const
@@ -28,7 +29,8 @@ export interface TrainingShape {
  * Inputs beside `image` [B, H, W, 3], with R = B x cells and P = positives:
  * `index` int64 [P, 1] row of a positive, `classIndex` int64 [P, 2] its row and class, `target` [P, 4] its true box, `centre` [P, 3]
  * x, y and stride of its cell ([P, 5] with width and height where cells have anchors), `weight` [P, 1] (0 for padding), `rowWeight` [R, 1] (0 where nothing may be learnt: ignored regions),
- * `normalizer` [1] (one over the count of positives), for heads that ask for it `oneHot` [P, C], and in a partial graph
+ * `normalizer` [1] (one over the count of positives), for heads that ask for it `oneHot` [P, C], for heads that choose among
+ * candidates `rivals` int64 [P, 4] (places of the candidates that are the same cell, itself among them), and in a partial graph
  * `classWeight` [R, C] (0 where nothing is known of a class: not exhaustively labelled).
  */
 export function trainingGraph(
@@ -56,6 +58,8 @@ export function trainingGraph(
   const normalizer = g.reshape(g.input('normalizer', 'float32', [1]), [])
   const oneHot = head.oneHot ? g.input('oneHot', 'float32', [positives, specification.classes.length]) : null
   const classWeight = partial ? g.input('classWeight', 'float32', [count, specification.classes.length]) : null
+  const slots = head.slots?.(specification) ?? 1
+  const rivals = slots > 1 ? g.input('rivals', 'int64', [positives, mostRivals]) : null
   const part = (i: number): Value => columns(g, centre, i, i + 1)
   const made = head.losses({
     g,
@@ -73,6 +77,8 @@ export function trainingGraph(
     index,
     classIndex,
     oneHot,
+    slots,
+    rivals,
     target,
     weight,
     rowWeight,

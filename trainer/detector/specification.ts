@@ -11,6 +11,7 @@ export const Head = Type.Enum([
   'yolox',
   'fastestdet',
   'distribution',
+  'nanodet-plus',
   'picodet',
   'yolov8',
   'yunet',

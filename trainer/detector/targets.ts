@@ -18,6 +18,34 @@ export interface Label {
 /** Smaller boxes (input pixels, either side) are left out: augmentation cut them off, and no cell could answer for them. */
 const smallest = 2
 
+interface Answer {
+  readonly cell: number
+  readonly row: number
+  readonly truth: Label
+}
+
+function groupsBy<T>(items: readonly T[], keyOf: (item: T) => unknown): T[][] {
+  const groups = new Map<unknown, T[]>()
+  for (const item of items) {
+    const group = groups.get(keyOf(item))
+    if (group) group.push(item)
+    else groups.set(keyOf(item), [item])
+  }
+  return [...groups.values()]
+}
+
+/** Boxes that may want one cell; of more the others take what they get. */
+export const mostRivals = 4
+
+/** For each candidate the places of those that are the same cell, itself among them. */
+function rivalsOf(filled: readonly { row: number; next: number }[], positives: number): BigInt64Array {
+  const rivals = BigInt64Array.from({ length: positives * mostRivals }, (_, i) => BigInt(Math.floor(i / mostRivals)))
+  for (const same of groupsBy(filled, ({ row }) => row))
+    for (const { next } of same)
+      for (const [i, other] of same.slice(0, mostRivals).entries()) rivals[next * mostRivals + i] = BigInt(other.next)
+  return rivals
+}
+
 export function targetsOf(
   pictures: readonly (readonly Label[])[],
   options: {
@@ -29,9 +57,11 @@ export function targetsOf(
     partial?: boolean
     /** Which cells answer for which box; adaptive training sample selection when left out. */
     assign?: (truths: readonly Box[], cells: Cells) => Assignment[]
+    /** Candidates of a box, which stand side by side, for heads that choose among them; 1 when left out. */
+    slots?: number
   },
 ): Feeds {
-  const { cells, classes, positives, oneHot, partial = false, assign = adaptive } = options
+  const { cells, classes, positives, oneHot, partial = false, assign = adaptive, slots = 1 } = options
   const centreWidth = cells.sizes ? 5 : 3
   const perPicture = cells.x.length
   const index = new BigInt64Array(positives)
@@ -42,7 +72,7 @@ export function targetsOf(
   const hot = new Float32Array(oneHot ? positives * classes : 0)
   const rowWeight = new Float32Array(perPicture * pictures.length).fill(1)
   const classWeight = new Float32Array(partial ? rowWeight.length * classes : 0).fill(1)
-  const chosen: { cell: number; row: number; truth: Label }[] = []
+  const chosen: Answer[][] = []
   for (const [picture, labels] of pictures.entries()) {
     const first = picture * perPicture
     for (const { box, label, classOnly } of labels.filter(({ ignore }) => ignore)) {
@@ -59,13 +89,15 @@ export function targetsOf(
       truths.map(({ box }) => box),
       cells,
     )
-    for (const { cell, truth } of assigned) chosen.push({ cell, row: first + cell, truth: truths[truth]! })
+    const answers = assigned.map(({ cell, truth }) => ({ cell, row: first + cell, truth: truths[truth]! }))
+    chosen.push(...(slots > 1 ? groupsBy(answers, ({ truth }) => truth) : answers.map((each) => [each])))
   }
   // More than there is room for: some of every picture are kept, and those left out are not learnt as background.
-  for (const { row } of chosen) rowWeight[row] = 0
-  const count = Math.min(positives, chosen.length)
+  for (const { row } of chosen.flat()) rowWeight[row] = 0
+  const count = Math.min(positives / slots, chosen.length)
   const kept = chosen.filter((_, i) => Math.floor(((i + 1) * count) / chosen.length) > Math.floor((i * count) / chosen.length))
-  for (const [next, { cell, row, truth }] of kept.entries()) {
+  const filled = kept.flatMap((answers, i) => answers.map((answer, slot) => ({ ...answer, next: i * slots + slot })))
+  for (const { next, cell, row, truth } of filled) {
     const { box, label } = truth
     index[next] = BigInt(row)
     classIndex[next * 2] = BigInt(row)
@@ -80,7 +112,8 @@ export function targetsOf(
     if (partial) classWeight[row * classes + label] = 1
   }
   // Padding points at the first row with weight 0; its box must be a sane one, or its gradient would be NaN times 0.
-  for (let i = kept.length; i < positives; i++) {
+  for (let i = 0; i < positives; i++) {
+    if (weight[i] === 1) continue
     target.set([0, 0, 8, 8], i * 4)
     centre.set([4, 4, 8], i * centreWidth)
     if (cells.sizes) centre.set([8, 8], i * centreWidth + 3)
@@ -92,7 +125,8 @@ export function targetsOf(
     centre: { type: 'float32', shape: [positives, centreWidth], data: centre },
     weight: { type: 'float32', shape: [positives, 1], data: weight },
     rowWeight: { type: 'float32', shape: [rowWeight.length, 1], data: rowWeight },
-    normalizer: { type: 'float32', shape: [1], data: Float32Array.of(1 / Math.max(1, kept.length)) },
+    normalizer: { type: 'float32', shape: [1], data: Float32Array.of(1 / Math.max(1, filled.length)) },
+    ...(slots > 1 && { rivals: { type: 'int64', shape: [positives, mostRivals], data: rivalsOf(filled, positives) } as const }),
     ...(partial && { classWeight: { type: 'float32', shape: [rowWeight.length, classes], data: classWeight } as const }),
     ...(oneHot && { oneHot: { type: 'float32', shape: [positives, classes], data: hot } as const }),
   }

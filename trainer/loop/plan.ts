@@ -2,7 +2,7 @@
 import { cpus } from 'node:os'
 import { MuninnError } from '../../protocol/errors.ts'
 import { ahead, type Loader } from '../data/loader.ts'
-import { headOf } from '../detector/heads/table.ts'
+import { headOf, targetOptionsOf } from '../detector/heads/table.ts'
 import { losses, trainingGraph } from '../detector/loss.ts'
 import type { Specification } from '../detector/specification.ts'
 import { DeviceRunner } from '../engine/devices/device-runner.ts'
@@ -30,11 +30,6 @@ export function microBatches(batch: number, joined: boolean): { parts: number; m
   return { parts, micro: Math.ceil(batch / parts) }
 }
 
-/** Most cells that can answer for true boxes, per picture of a pass, where a head does not say. */
-const positivesPerPicture = 96
-/** Room for them in a pass of few pictures: one may hold many boxes. */
-const leastPositives = 384
-
 export interface PlanOptions {
   readonly core: Graph
   readonly specification: Specification
@@ -42,6 +37,8 @@ export interface PlanOptions {
   readonly height: number
   /** Pictures in one update. */
   readonly batch: number
+  /** For boxes in a picture, `roomFor` its training's pictures. */
+  readonly room?: number
   /** Some classes were not looked for in every picture. */
   readonly partial?: boolean
   readonly parameters: readonly string[]
@@ -57,7 +54,6 @@ export interface Plan {
   /** Micro-batches in a step, and pictures in one. */
   readonly parts: number
   readonly micro: number
-  readonly positives: number
   /** Threads that make its batches. */
   readonly loaders: number
   readonly step: StepGraph
@@ -94,11 +90,11 @@ export function loaderThreads(device: Device, parts: number, cores: number): num
 
 /** The processor's threads take parts of a batch, each on its own; a device of its own takes all of it at once. */
 export async function planOn(device: Device, options: PlanOptions): Promise<Plan> {
-  const { core, specification, width, height, batch, partial, parameters, rateScale, decay, rule } = options
-  const { positives: exactly, apart } = headOf(specification)
+  const { core, specification, width, height, batch, room, partial, parameters, rateScale, decay, rule } = options
+  const { apart } = headOf(specification)
   const joined = !apart || core.nodes.some(({ op, inputs }) => op === 'BatchNormalization' && parameters.includes(inputs[1]!))
   const { parts, micro } = device === 'cpu' ? microBatches(batch, joined) : { parts: 1, micro: batch }
-  const positives = exactly ? exactly * micro : Math.max(leastPositives, positivesPerPicture * micro)
+  const { positives } = targetOptionsOf(specification, micro, room)
   const source: StepOptions = {
     graph: trainingGraph(core, specification, { batch: micro, parts, width, height, positives, partial }),
     losses: [...losses],
@@ -114,7 +110,7 @@ export async function planOn(device: Device, options: PlanOptions): Promise<Plan
     const common = { step, losses: [...losses], state, rateScale, decay, rule }
     return device === 'cpu' ? new StepRunner({ ...common, workers }) : new DeviceRunner({ ...common, device })
   }
-  return { device, parts, micro, positives, loaders: loaderThreads(device, parts, cpus().length), step, runner }
+  return { device, parts, micro, loaders: loaderThreads(device, parts, cpus().length), step, runner }
 }
 
 /**

@@ -10,7 +10,7 @@ import { type Cut, validationCut } from '../data/validation-cut.ts'
 import { withClasses } from '../detector/classes.ts'
 import { coreOf, withInput } from '../detector/core.ts'
 import { deployed } from '../detector/deploy.ts'
-import { headOf } from '../detector/heads/table.ts'
+import { headOf, roomFor } from '../detector/heads/table.ts'
 import { plainNetwork } from '../detector/network.ts'
 import { Random } from '../detector/random.ts'
 import { type Specification, specificationOf } from '../detector/specification.ts'
@@ -244,6 +244,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       width: input.width,
       height: input.height,
       batch,
+      room: roomFor(samples),
       partial: isPartial(samples),
       workers: options.workers,
       parameters: trainedParameters(layers, freeze),
@@ -253,7 +254,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       rule: ruleOf(recipe.momentum),
     })
   const fresh = ({ step }: Plan) => initialState(packed(start.core, step.parameters), packed(start.core, step.statistics))
-  const loaderOf = ({ positives, micro, parts, loaders }: Plan) =>
+  const loaderOf = ({ micro, parts, loaders }: Plan) =>
     new Loader({
       setup: {
         samples,
@@ -261,7 +262,6 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         width: Math.max(...sizes.map((each) => each.width)),
         height: Math.max(...sizes.map((each) => each.height)),
         specification,
-        positives,
         batch: micro,
         parts,
         seed,

@@ -5,8 +5,20 @@
 
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
 import { elementCount } from '../../onnx/graph.ts'
+import { candidatesWithin, nineOfEachGrid } from '../assignment.ts'
 import type { Specification } from '../specification.ts'
-import { given, logSoftmax, overlaps, perPositive, qualityFocal, qualityOf, varifocal } from './box-loss.ts'
+import {
+  chosenClassWeight,
+  crossEntropy,
+  given,
+  logSoftmax,
+  overlaps,
+  perPositive,
+  qualityFocal,
+  qualityOf,
+  varifocal,
+} from './box-loss.ts'
+import { simOta } from './dynamic.ts'
 import { type Centres, columns, type HeadKind, type LossInput } from './head.ts'
 
 const binsOf = ({ bins }: Specification): number => bins!
@@ -51,15 +63,19 @@ export function positiveBoxes({ g, specification, chosen, centres, target }: Los
 /**
  * Generalised focal loss (Li et al. 2020): 2 x GIoU and 1/4 x distribution focal loss, each positive weighed by the best score it has, and for
  * classes the quality focal loss of NanoDet or the varifocal one of PicoDet, with the overlap as target.
+ * @param choose which candidates answer for their box, 1 or 0 [P, 1]; all when left out
  * @param least what the weights sum up to at least: NanoDet takes care that unsure positives do not weigh more than one sure one
  */
 const generalisedFocal =
-  (classLoss: typeof qualityFocal, least: number): HeadKind['losses'] =>
+  (classLoss: typeof qualityFocal, least: number, choose?: (input: LossInput, iou: Value) => Value): HeadKind['losses'] =>
   (input) => {
-    const { g, specification, rows, chosen, target, weight, rowWeight, classWeight, normalizer, classIndex } = input
+    const { g, specification, rows, chosen, target, rowWeight, classWeight, classIndex } = input
     const classes = specification.classes.length
     const { predicted, dfl } = positiveBoxes(input)
     const { iou, giou } = overlaps(g, predicted, target)
+    const weight = choose?.(input, iou) ?? input.weight
+    const share = choose && g.max(g.sum(weight), g.constant(input.leastShare))
+    const normalizer = share ? g.div(g.constant(1), share) : input.normalizer
     const best = g.op('ReduceMax', [g.sigmoid(chosen(0, classes))], { attributes: { axes: [1], keepdims: 1 } })
     const sure = g.mul(given(g, best, 'sure'), weight)
     const perSure = g.div(g.constant(1), g.max(g.sum(sure), g.constant(least)))
@@ -75,8 +91,23 @@ const generalisedFocal =
         normalizer,
       }),
       object: g.constant(0),
+      ...(share && { share }),
     }
   }
+
+/**
+ * NanoDet-Plus (RangiLyu 2021): dynamic soft labels, SimOTA whose cost of classes is the quality focal loss that a candidate would have. Its
+ * assisting head, which chooses while the model's own knows nothing, is not in exported files: what is trained here knows something.
+ */
+function softLabels(input: LossInput, iou: Value): Value {
+  const { g, specification, chosen, oneHot } = input
+  const logits = chosen(0, specification.classes.length)
+  const wanted = g.mul(oneHot!, iou)
+  const error = g.sub(wanted, g.sigmoid(logits))
+  const lookedFor = chosenClassWeight(input)
+  const cost = g.mul(crossEntropy(g, logits, wanted), g.mul(error, error))
+  return simOta(input, { overlap: iou, classCost: g.sum(lookedFor ? g.mul(cost, lookedFor) : cost, [1], true), summed: 13 })
+}
 
 /** NanoDet. */
 export const distribution: HeadKind = {
@@ -87,6 +118,14 @@ export const distribution: HeadKind = {
   boxes,
   scores: (g, { classes }, rows) => g.sigmoid(columns(g, rows, 0, classes.length)),
   losses: generalisedFocal(qualityFocal, 1),
+}
+
+export const nanodetPlus: HeadKind = {
+  ...distribution,
+  oneHot: true,
+  assign: candidatesWithin,
+  slots: nineOfEachGrid,
+  losses: generalisedFocal(qualityFocal, 1, softLabels),
 }
 
 export const picodet: HeadKind = { ...distribution, losses: generalisedFocal(varifocal, 1e-3) }

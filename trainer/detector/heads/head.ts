@@ -48,6 +48,9 @@ export interface LossInput {
   readonly classIndex: Value
   /** 1 at the true class [P, C]; only for heads that ask for it. */
   readonly oneHot: Value | null
+  /** Candidates of each box, which stand side by side in P, and for each the places of those that are the same cell, int64 [P, 4]; 1 and null for heads that do not choose. */
+  readonly slots: number
+  readonly rivals: Value | null
   /** True boxes [P, 4]. */
   readonly target: Value
   /** 0 for padding, [P, 1]. */
@@ -81,10 +84,10 @@ export interface HeadKind {
   readonly oneHot: boolean
   /** Whether each picture's losses are its own, over `normalizer` or by `share`: then a step's pictures may go one by one. */
   readonly apart?: boolean
-  /** Most rows that can answer for boxes in one picture; 96 where left out. */
-  readonly positives?: number
-  /** Which rows answer for which box; adaptive training sample selection where left out. */
+  /** Which rows answer for which box, or could; adaptive training sample selection where left out. */
   readonly assign?: (truths: readonly Box[], cells: Cells) => Assignment[]
+  /** Most candidates of a box, where the losses choose among them by what is predicted. */
+  readonly slots?: (specification: Specification) => number
   /** Boxes [.., 4] x1 y1 x2 y2 in input pixels. */
   readonly boxes: (g: GraphBuilder, specification: Specification, rows: Value, centres: Centres) => Value
   /** Probabilities [.., C]. */

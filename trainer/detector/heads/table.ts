@@ -3,7 +3,7 @@ import { MuninnError } from '../../../protocol/errors.ts'
 import type { Head, Specification } from '../specification.ts'
 import { anchors } from './anchors.ts'
 import { distances } from './distances.ts'
-import { distribution, picodet } from './distribution.ts'
+import { distribution, nanodetPlus, picodet } from './distribution.ts'
 import { fastestdet } from './fastestdet.ts'
 import type { HeadKind } from './head.ts'
 import { priors } from './priors.ts'
@@ -16,6 +16,7 @@ const heads: Readonly<Record<Exclude<Head, 'fixed'>, HeadKind>> = {
   yolox,
   fastestdet,
   distribution,
+  'nanodet-plus': nanodetPlus,
   picodet,
   yolov8,
   yunet,
@@ -33,3 +34,26 @@ export function headOf({ head, architecture }: Pick<Specification, 'head' | 'arc
 /** Numbers in a row. */
 export const rowWidth = (specification: Specification): number =>
   headOf(specification).otherColumns(specification) + specification.classes.length
+
+/** Cells that answer for the boxes of a picture, where they are fixed before the step. */
+const cellsPerPicture = 96
+/** Room for them in a pass of few pictures: one may hold many boxes. */
+const leastCells = 384
+/** Boxes of a picture that have room for their candidates, which are many: at most, and at least. */
+const mostBoxes = 64
+const leastBoxes = 8
+
+/** Room for boxes in a picture made of such pictures: a mosaic shows parts of four. */
+export const roomFor = (samples: readonly { labels: readonly unknown[] }[]): number =>
+  Math.min(mostBoxes, Math.max(leastBoxes, 2 * samples.reduce((most, { labels }) => Math.max(most, labels.length), 0)))
+
+/**
+ * Rows for what answers for boxes in a pass of so many pictures, and how targets are made for this head.
+ * @param room for boxes in a picture, for heads that choose among their candidates
+ */
+export function targetOptionsOf(specification: Specification, pictures: number, room = mostBoxes) {
+  const { assign, oneHot, slots } = headOf(specification)
+  const candidates = slots?.(specification)
+  const positives = candidates ? candidates * room * pictures : Math.max(leastCells, cellsPerPicture * pictures)
+  return { classes: specification.classes.length, positives, oneHot, assign, slots: candidates }
+}
