@@ -111,6 +111,63 @@ export const sentences = {
   'error.disk-full':
     'The disk of the hub is full: nothing is lost, devices keep what they have; make room and it goes on by itself.',
   'error.broker-away': 'The broker is not connected.',
+
+  // What devices and trainers tell travels as English text, which older hubs and logs read as well; a page knows the sentence again.
+  'camera.again': '{{cause}}; tried again in {{seconds}} s',
+  'camera.decoder-stopped': 'its decoder stopped ({{how}}); started again in {{seconds}} s',
+  'camera.missing': '{{source}}: there is no such file, folder or device',
+  'camera.not-opened': '{{source}} cannot be opened: {{cause}}',
+  'camera.not-read': '{{source}} is no film that can be read: {{cause}}',
+  'camera.not-decoded': '{{source}} cannot be decoded: {{cause}}',
+  'camera.broke-off': '{{source}} broke off: {{cause}}',
+  'camera.damaged': '{{source}} is damaged: {{cause}}',
+  'camera.passed-over': '{{source}} cannot be decoded and is passed over: {{cause}}',
+  'camera.no-picture': '{{source}} has no picture, only other streams',
+  'camera.no-codec': '{{source}} is coded in a way that FFmpeg cannot decode here',
+  'camera.no-frame': '{{source}} has not a single picture that can be decoded',
+  'camera.ended': '{{source}} ended the connection',
+  'camera.no-device-format': '{{source}}: this build of FFmpeg has no Video4Linux',
+  'camera.empty-folder': '{{source}} holds no picture (jpg, png, webp, bmp, tiff or avif)',
+  'camera.broken-folder': 'none of the {{count}} pictures in {{source}} can be decoded',
+  'camera.too-large': 'the film has {{width}} x {{height}} pixels; {{most}} are taken',
+  // As FFmpeg names the commonest.
+  'camera.refused': 'Connection refused',
+  'camera.timed-out': 'Connection timed out',
+  'camera.no-route': 'No route to host',
+  'camera.no-network': 'Network is unreachable',
+  'camera.unauthorised': 'Server returned 401 Unauthorized (authorization failed)',
+  'camera.not-found': 'Server returned 404 Not Found',
+  'camera.invalid-data': 'Invalid data found when processing input',
+
+  'update.running-already': 'the device runs this model already',
+  'update.verified': 'signature and SHA-256 are right',
+  'update.waiting': 'waiting for {{count}} pieces of the file',
+  'update.without-fault': '{{count}} frames without fault',
+  'update.died': 'the agent died {{count}} times while trying this file',
+  'update.slow': 'it takes {{own}} ms per frame, the former model {{former}} ms (more than {{times}} times slower)',
+  'update.other-hash': 'the file came as {{came}}, {{promised}} was promised',
+  'update.not-signed': 'the manifest is not signed by the hub that this device trusts',
+  'update.class-twice': 'manifest: a class is named twice',
+  'update.other-size': 'the file takes {{width}} x {{height}} pixels, its manifest says {{wantedWidth}} x {{wantedHeight}}',
+  'update.self-test': 'self-test frame {{number}}: {{cause}}',
+  'update.missing-detection': '{{wanted}} was expected and is missing',
+  'update.other-detection': '{{wanted}} was expected, the nearest is {{nearest}}',
+  'update.extra-detection': '{{extra}} was not expected',
+  'update.no-result': 'no result within {{seconds}} seconds',
+  'update.not-finite': 'the model gave NaN or infinite values',
+  'update.other-classes': 'the model gave {{given}} classes, its manifest names {{named}}',
+  'update.score': 'the model gave a score of {{score}}; probabilities are at most 1',
+
+  'training.no-picture': 'there is no labelled picture to train on',
+  'training.no-box': 'none of the pictures to train on has a box',
+  'training.diverged':
+    'the training diverged: for {{count}} steps the loss has been above {{times}} times its usual {{usual}} (now {{loss}}, step {{step}}); a smaller learning rate helps',
+
+  'int8.no-pictures': 'There are no held-out pictures to judge int8 on.',
+  'int8.float-blind': 'The float file finds nothing on the held-out pictures, so nobody can tell what int8 loses.',
+  'int8.loss': 'int8: {{name}} {{before}} → {{after}} (at most {{limit}} may be lost).',
+  'int8.pace': 'int8 is {{ratio}} times as quick with {{count}} threads (at least {{limit}} is asked for).',
+  'int8.pace_one': 'int8 is {{ratio}} times as quick with {{count}} thread (at least {{limit}} is asked for).',
 } as const
 
 type Key = keyof typeof sentences
@@ -134,6 +191,28 @@ export function say<K extends SentenceKey>(
   ...[values]: Blank<(typeof sentences)[K]> extends never ? [] : [Values<K>]
 ): Said {
   return { key, values: { ...values } }
+}
+
+/** Keys of what comes as plain text, the sentences with the most words of their own first. */
+const told = Object.entries(sentences)
+  .filter(([key]) => /^(camera|update|training|int8)\./.test(key))
+  .map(([key, form]) => {
+    const literal = form.split(/\{\{\w+\}\}/)
+    const pattern = literal.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('(.+?)')
+    const names = [...form.matchAll(/\{\{(\w+)\}\}/g)].map(([, name]) => name!)
+    return { key: key.replace(/_one$/, ''), pattern: new RegExp(`^${pattern}$`, 's'), names, weight: literal.join('').length }
+  })
+  .sort((a, b) => b.weight - a.weight)
+
+/** The sentence that a device or a trainer told as text; null for what is none of ours. */
+export function recognised(text: string): Said | null {
+  for (const { key, pattern, names } of told) {
+    const found = pattern.exec(text)
+    if (!found) continue
+    const values = names.map((name, i) => [name, name === 'count' ? Number(found[i + 1]) : found[i + 1]!] as const)
+    return { key, values: Object.fromEntries(values) }
+  }
+  return null
 }
 
 /** Nothing where there is nothing to quote. */

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import type { CameraConfig } from '../../protocol/config.ts'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { ModelInput } from '../../protocol/manifest.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import type { CameraStatus } from '../../protocol/topics.ts'
 import type { Picture } from '../mining/miner.ts'
 import type { WatchedCamera, WatchedFrame } from '../watching/watched-camera.ts'
@@ -83,7 +84,7 @@ export class Camera implements WatchedCamera {
       if (Date.now() - begun > longestDelay) this.#delay = firstDelay
       this.#setStatus({
         state: 'lost',
-        cause: `its decoder stopped (${signal ?? `exit code ${code}`}); started again in ${this.#delay / 1000} s`,
+        cause: inEnglish(say('camera.decoder-stopped', { how: signal ?? `exit code ${code}`, seconds: this.#delay / 1000 })),
       })
       this.#restart = setTimeout(() => this.start(), this.#delay)
       this.#delay = Math.min(this.#delay * 2, longestDelay)

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import sharp from 'sharp'
 import { fitPicture, type Picture } from '../../protocol/letterbox.ts'
 import type { ModelInput } from '../../protocol/manifest.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import type { Thumbnail } from '../mining/observation.ts'
 import type { FromDecoder, ToDecoder } from './decoder-messages.ts'
 import { motionBetween, thumbnailOf } from './motion.ts'
@@ -123,7 +124,8 @@ async function run(options: SourceOptions): Promise<void> {
       // Jitter, so that a hundred cameras behind one broken switch do not come back in one moment.
       const wait = delay * (0.75 + Math.random() * 0.5)
       const cause = error instanceof Error ? error.message : String(error)
-      send({ kind: 'status', state: 'lost', cause: `${cause}; tried again in ${Math.round(wait / 1000)} s`, ...size })
+      const again = say('camera.again', { cause, seconds: Math.round(wait / 1000) })
+      send({ kind: 'status', state: 'lost', cause: inEnglish(again), ...size })
       await sleep(wait)
       delay = Math.min(delay * 2, longestDelay)
     }

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import sharp from 'sharp'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Picture } from '../../protocol/letterbox.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import type { Source, SourceOptions } from './source.ts'
 
 const pictureNames = /\.(jpe?g|png|webp|bmp|tiff?|avif)$/i
@@ -29,7 +30,7 @@ export async function* folderSource(
   const names = (await readdir(source))
     .filter((name) => pictureNames.test(name))
     .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
-  if (names.length === 0) throw new MuninnError('INVALID_INPUT', `${source} holds no picture (jpg, png, webp, bmp, tiff or avif)`)
+  if (names.length === 0) throw new MuninnError('INVALID_INPUT', inEnglish(say('camera.empty-folder', { source })))
   do {
     let broken = 0
     for (const name of names) {
@@ -38,13 +39,14 @@ export async function* folderSource(
         picture = await readPicture(join(source, name))
       } catch (error) {
         broken++
-        tell(`${name} cannot be decoded and is passed over: ${error instanceof Error ? error.message : String(error)}`)
+        const cause = error instanceof Error ? error.message : String(error)
+        tell(inEnglish(say('camera.passed-over', { source: name, cause })))
         continue
       }
       yield { capturedAt: Date.now(), picture: () => picture, dispose: () => {} }
       if (realTime) await sleep(1000 / (framesPerSecond || 1))
     }
     if (broken === names.length)
-      throw new MuninnError('BAD_PICTURE', `none of the ${broken} pictures in ${source} can be decoded`)
+      throw new MuninnError('BAD_PICTURE', inEnglish(say('camera.broken-folder', { count: broken, source })))
   } while (loop)
 }

@@ -21,14 +21,16 @@ import {
 } from 'node-av/lib'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Picture } from '../../protocol/letterbox.ts'
+import { inEnglish, type Said, say } from '../../protocol/sentences.ts'
 import { maxPixels } from './folder-source.ts'
 import { type Source, type SourceFrame, type SourceOptions, shownSource } from './source.ts'
 
 const isLive = (source: string) => /^(rtsps?|rtmps?|udp|rtp|srt|https?):\/\//i.test(source) || source.startsWith('/dev/')
 const connectMicroseconds = 8_000_000
 
-function check(code: number, what: string): void {
-  if (code < 0) throw new MuninnError('UNAVAILABLE', `${what}: ${new FFmpegError(code).message}`)
+/** @param what says it with the cause that FFmpeg names */
+function check(code: number, what: (cause: string) => Said): void {
+  if (code < 0) throw new MuninnError('UNAVAILABLE', inEnglish(what(new FFmpegError(code).message)))
 }
 
 /** YUV to RGB at the picture's own size; kept as long as the size and format stay. */
@@ -39,7 +41,7 @@ class Converter {
   convert(frame: Frame): Picture {
     const { width, height } = frame
     if (width * height > maxPixels)
-      throw new MuninnError('TOO_LARGE', `the film has ${width} x ${height} pixels; ${maxPixels} are taken`)
+      throw new MuninnError('TOO_LARGE', inEnglish(say('camera.too-large', { width, height, most: maxPixels })))
     const format = frame.format as AVPixelFormat
     const key = `${width} ${height} ${format}`
     if (key !== this.#key || !this.#context) {
@@ -50,9 +52,8 @@ class Converter {
     }
     const data = Buffer.alloc(width * height * 3)
     const planes = frame.data ?? []
-    check(
-      this.#context.scaleSync(planes, frame.linesize.slice(0, planes.length), 0, height, [data], [width * 3]),
-      'a frame cannot be converted to RGB',
+    check(this.#context.scaleSync(planes, frame.linesize.slice(0, planes.length), 0, height, [data], [width * 3]), (cause) =>
+      say('camera.not-decoded', { source: 'a frame', cause }),
     )
     return { width, height, data }
   }
@@ -81,22 +82,25 @@ async function* playOnce({ source, realTime }: SourceOptions): Source {
   try {
     const device = source.startsWith('/dev/') ? InputFormat.findInputFormat('video4linux2') : null
     if (source.startsWith('/dev/') && !device)
-      throw new MuninnError('UNAVAILABLE', `${name}: this build of FFmpeg has no Video4Linux`)
+      throw new MuninnError('UNAVAILABLE', inEnglish(say('camera.no-device-format', { source: name })))
     const settings =
       live && !device
         ? { rtsp_transport: 'tcp', timeout: String(connectMicroseconds), rw_timeout: String(connectMicroseconds) }
         : {}
-    check(await format.openInput(source, device, Dictionary.fromObject(settings)), `${name} cannot be opened`)
-    check(await format.findStreamInfo(), `${name} is no film that can be read`)
+    check(await format.openInput(source, device, Dictionary.fromObject(settings)), (cause) =>
+      say('camera.not-opened', { source: name, cause }),
+    )
+    check(await format.findStreamInfo(), (cause) => say('camera.not-read', { source: name, cause }))
     const index = format.findBestStream(AVMEDIA_TYPE_VIDEO)
     const stream = index >= 0 ? format.streams[index] : undefined
-    if (!stream) throw new MuninnError('UNAVAILABLE', `${name} has no picture, only other streams`)
+    if (!stream) throw new MuninnError('UNAVAILABLE', inEnglish(say('camera.no-picture', { source: name })))
     const codec = Codec.findDecoder(stream.codecpar.codecId)
-    if (!codec) throw new MuninnError('UNAVAILABLE', `${name} is coded in a way that FFmpeg cannot decode here`)
+    if (!codec) throw new MuninnError('UNAVAILABLE', inEnglish(say('camera.no-codec', { source: name })))
     codecContext.allocContext3(codec)
-    check(codecContext.parametersToContext(stream.codecpar), `${name} cannot be decoded`)
+    const notDecoded = (cause: string) => say('camera.not-decoded', { source: name, cause })
+    check(codecContext.parametersToContext(stream.codecpar), notDecoded)
     codecContext.threadCount = 1
-    check(await codecContext.open2(codec, null), `${name} cannot be decoded`)
+    check(await codecContext.open2(codec, null), notDecoded)
     const { num, den } = stream.timeBase
     const begun = Date.now()
     let first: number | null = null
@@ -123,12 +127,12 @@ async function* playOnce({ source, realTime }: SourceOptions): Source {
     for (;;) {
       const read = await format.readFrame(packet)
       if (read === AVERROR_EOF) break
-      check(read, `${name} broke off`)
+      check(read, (cause) => say('camera.broke-off', { source: name, cause }))
       if (packet.streamIndex === index) {
         // A damaged packet is passed over: the stream goes on at the next key frame.
         const sent = await codecContext.sendPacket(packet)
         faults = sent < 0 && sent !== AVERROR_EAGAIN ? faults + 1 : 0
-        if (faults > 200) check(sent, `${name} is damaged`)
+        if (faults > 200) check(sent, (cause) => say('camera.damaged', { source: name, cause }))
         while ((await codecContext.receiveFrame(frame)) >= 0) {
           yield await emit()
           frame.unref()
@@ -141,8 +145,8 @@ async function* playOnce({ source, realTime }: SourceOptions): Source {
       yield await emit()
       frame.unref()
     }
-    if (frames === 0) throw new MuninnError('UNAVAILABLE', `${name} has not a single picture that can be decoded`)
-    if (live) throw new MuninnError('UNAVAILABLE', `${name} ended the connection`)
+    if (frames === 0) throw new MuninnError('UNAVAILABLE', inEnglish(say('camera.no-frame', { source: name })))
+    if (live) throw new MuninnError('UNAVAILABLE', inEnglish(say('camera.ended', { source: name })))
   } finally {
     converter.dispose()
     frame.free()

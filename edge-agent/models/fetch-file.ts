@@ -4,6 +4,7 @@ import { type FileHandle, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { FileReference } from '../../protocol/manifest.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import { pieceBytes } from '../../protocol/topics.ts'
 import { moveDurably } from '../storage/write-file.ts'
 import { hashFile } from './model-store.ts'
@@ -49,7 +50,7 @@ export async function fetchFile({ file, folder, ...options }: FetchOptions): Pro
   const hash = await hashFile(aside)
   if (hash !== file.sha256) {
     await rm(aside, { force: true })
-    throw new MuninnError('BAD_HASH', `the file came as ${hash}, ${file.sha256} was promised`)
+    throw new MuninnError('BAD_HASH', inEnglish(say('update.other-hash', { came: String(hash), promised: file.sha256 })))
   }
   if (existsSync(whole)) await rm(whole)
   await moveDurably(aside, whole)

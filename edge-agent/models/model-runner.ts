@@ -2,6 +2,7 @@
 import { MuninnError } from '../../protocol/errors.ts'
 import type { ModelManifest } from '../../protocol/manifest.ts'
 import type { Detection } from '../../protocol/primitives.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import { Detector } from '../detector/detector.ts'
 import type { Slot } from './journal.ts'
 import { type InputScale, readDetections } from './read-detections.ts'
@@ -41,7 +42,10 @@ const nothingSeen = (): Seen => ({ frames: 0, error: null, milliseconds: [], for
 async function detectInTime(detector: Detector, tensor: Uint8Array) {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new MuninnError('BAD_MODEL', 'no result within 30 seconds')), detectTimeout)
+    timer = setTimeout(
+      () => reject(new MuninnError('BAD_MODEL', inEnglish(say('update.no-result', { seconds: detectTimeout / 1000 })))),
+      detectTimeout,
+    )
   })
   try {
     return await Promise.race([detector.detect(tensor), late])

@@ -1,4 +1,5 @@
 /** Whether a new model has proved itself, as a pure decision over what was seen of it. */
+import { inEnglish, say } from '../../protocol/sentences.ts'
 
 export interface ProbationFacts {
   /** Frames that it has looked at. */
@@ -35,7 +36,7 @@ export function judgeProbation(facts: ProbationFacts): Verdict {
   if (judged && own > alwaysFast && own > maxSlowdown * former) {
     return {
       state: 'failed',
-      reason: `it takes ${own.toFixed(0)} ms per frame, the former model ${former.toFixed(0)} ms (more than ${maxSlowdown} times slower)`,
+      reason: inEnglish(say('update.slow', { own: own.toFixed(0), former: former.toFixed(0), times: maxSlowdown })),
     }
   }
   if (facts.seconds >= facts.probationSeconds && facts.frames >= minFrames) return { state: 'passed' }

@@ -2,6 +2,7 @@
 import { type Box, clip } from '../../protocol/boxes.ts'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Detection } from '../../protocol/primitives.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import type { RawDetections } from '../detector/detector.ts'
 
 /** Picture pixels to model-input pixels; the two differ only for a `stretch` input. */
@@ -25,10 +26,10 @@ export function readDetections(
 ): Detection[] {
   const { labels, picture, scale, floor = 0.05 } = options
   if (!finite(boxes) || !finite(scores) || !finite(embedding))
-    throw new MuninnError('BAD_MODEL', 'the model gave NaN or infinite values')
+    throw new MuninnError('BAD_MODEL', inEnglish(say('update.not-finite')))
   const count = boxes.length / 4
   if (count > 0 && classes !== labels.length)
-    throw new MuninnError('BAD_MODEL', `the model gave ${classes} classes, its manifest names ${labels.length}`)
+    throw new MuninnError('BAD_MODEL', inEnglish(say('update.other-classes', { given: classes, named: labels.length })))
   const detections: Detection[] = []
   for (let index = 0; index < count; index++) {
     let best = 0
@@ -37,7 +38,7 @@ export function readDetections(
     }
     const score = scores[index * classes + best]!
     if (score < floor) continue
-    if (score > 1.001) throw new MuninnError('BAD_MODEL', `the model gave a score of ${score}; probabilities are at most 1`)
+    if (score > 1.001) throw new MuninnError('BAD_MODEL', inEnglish(say('update.score', { score })))
     const side = (offset: number, by: number) => boxes[index * 4 + offset]! / by
     const inPicture: Box = [side(0, scale.x), side(1, scale.y), side(2, scale.x), side(3, scale.y)]
     const box = clip(inPicture, picture.width, picture.height)

@@ -4,6 +4,7 @@ import { MuninnError } from '../../protocol/errors.ts'
 import { type ModelManifest, SelfTest } from '../../protocol/manifest.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { Detection } from '../../protocol/primitives.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import type { Detector } from '../detector/detector.ts'
 import { pictureTensor } from './picture-tensor.ts'
 import { readDetections, thresholdOf } from './read-detections.ts'
@@ -33,11 +34,15 @@ export function difference(
     if (match) unused.delete(match)
     else if (clear(wanted)) {
       const near = got.find(({ label }) => label === wanted.label)
-      return `${words(wanted)} was expected${near ? `, the nearest is ${words(near)}` : ' and is missing'}`
+      return inEnglish(
+        near
+          ? say('update.other-detection', { wanted: words(wanted), nearest: words(near) })
+          : say('update.missing-detection', { wanted: words(wanted) }),
+      )
     }
   }
   const extra = [...unused].find(clear)
-  return extra ? `${words(extra)} was not expected` : null
+  return extra ? inEnglish(say('update.extra-detection', { extra: words(extra) })) : null
 }
 
 /**
@@ -49,7 +54,14 @@ export async function runSelfTest(detector: Detector, manifest: ModelManifest, e
   if (detector.width !== input.width || detector.height !== input.height) {
     throw new MuninnError(
       'BAD_MODEL',
-      `the file takes ${detector.width} x ${detector.height} pixels, its manifest says ${input.width} x ${input.height}`,
+      inEnglish(
+        say('update.other-size', {
+          width: detector.width,
+          height: detector.height,
+          wantedWidth: input.width,
+          wantedHeight: input.height,
+        }),
+      ),
     )
   }
   const grey = new Uint8Array(input.width * input.height * 3).fill(114)
@@ -62,6 +74,6 @@ export async function runSelfTest(detector: Detector, manifest: ModelManifest, e
     // A large picture shrinks on its way into the model: two pixels of the input are more of the picture's.
     const pixels = tolerance.pixels * Math.max(1, 1 / Math.min(scale.x, scale.y))
     const fault = difference(frame.detections, got, { thresholds, pixels })
-    if (fault) throw new MuninnError('BAD_MODEL', `self-test frame ${index + 1}: ${fault}`)
+    if (fault) throw new MuninnError('BAD_MODEL', inEnglish(say('update.self-test', { number: index + 1, cause: fault })))
   }
 }

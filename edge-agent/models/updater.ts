@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { ModelManifest, SignedManifest } from '../../protocol/manifest.ts'
+import { inEnglish, say as sentence } from '../../protocol/sentences.ts'
 import type { Deployment, DeploymentState, Desired } from '../../protocol/topics.ts'
 import { fetchFile, type PieceSource } from './fetch-file.ts'
 import { freeSlot, maxLives, type Outcome, runningSlot, type Slot } from './journal.ts'
@@ -217,7 +218,7 @@ export class Updater extends EventEmitter<{ report: [Deployment]; switched: [Loa
       deployment: wish.deployment,
       model: current.sha256,
       state: 'confirmed',
-      reason: 'the device runs this model already',
+      reason: inEnglish(sentence('update.running-already')),
     })
   }
 
@@ -231,12 +232,12 @@ export class Updater extends EventEmitter<{ report: [Deployment]; switched: [Loa
     await store.offer(sha256)
     const file = await this.#fetch(manifest, signal, say)
     const selfTest = manifest.selfTest && (await this.#fetchSelfTest(manifest.selfTest, signal))
-    say('verifying', 0, 'signature and SHA-256 are right')
+    say('verifying', 0, inEnglish(sentence('update.verified')))
 
     signal.throwIfAborted()
     say('self-test')
     const lives = await store.attempt(wish.deployment)
-    if (lives > maxLives) throw new MuninnError('BAD_MODEL', `the agent died ${lives - 1} times while trying this file`)
+    if (lives > maxLives) throw new MuninnError('BAD_MODEL', inEnglish(sentence('update.died', { count: lives - 1 })))
     // The slot is where it will be; it is read from `incoming` until then, and the runtime has read it whole.
     const fresh = await loadModel({ path: file, sha256, manifest, slot: freeSlot(store.journal), threads })
     try {
@@ -276,7 +277,7 @@ export class Updater extends EventEmitter<{ report: [Deployment]; switched: [Loa
         told = share
         say('fetching', share)
       },
-      onWaiting: (missing) => say('fetching', told, `waiting for ${missing} pieces of the file`),
+      onWaiting: (missing) => say('fetching', told, inEnglish(sentence('update.waiting', { count: missing }))),
     })
   }
 
@@ -316,7 +317,7 @@ export class Updater extends EventEmitter<{ report: [Deployment]; switched: [Loa
       // Something else may have been asked for, and taken up, in the meantime.
       if (this.#probation !== probation) return
       if (verdict.state === 'passed') {
-        await this.#endTrial('confirmed', `${seen.frames} frames without fault`)
+        await this.#endTrial('confirmed', inEnglish(sentence('update.without-fault', { count: seen.frames })))
         await this.runner.settle()
       } else await this.#rollBack(verdict.reason)
     })

@@ -3,6 +3,7 @@ import { createHash, createPublicKey, type KeyObject, verify } from 'node:crypto
 import { MuninnError } from '../../protocol/errors.ts'
 import { ModelManifest, type SignedManifest } from '../../protocol/manifest.ts'
 import { parseJson } from '../../protocol/parse.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 
 /**
  * @param base64 Ed25519 public key, SPKI in DER (RFC 8410)
@@ -25,10 +26,10 @@ export function importPublicKey(base64: string): KeyObject {
 export function verifyManifest({ manifest, signature }: SignedManifest, key: KeyObject): ModelManifest {
   // The signature is checked on the text itself, before anything is read out of it.
   if (!verify(null, Buffer.from(manifest, 'utf8'), key, Buffer.from(signature, 'base64')))
-    throw new MuninnError('BAD_SIGNATURE', 'the manifest is not signed by the hub that this device trusts')
+    throw new MuninnError('BAD_SIGNATURE', inEnglish(say('update.not-signed')))
   const parsed = parseJson(ModelManifest, manifest, 'manifest')
   if (new Set(parsed.classes).size !== parsed.classes.length)
-    throw new MuninnError('INVALID_INPUT', 'manifest: a class is named twice')
+    throw new MuninnError('INVALID_INPUT', inEnglish(say('update.class-twice')))
   return parsed
 }
 

@@ -1,7 +1,7 @@
 """An ordinary PyTorch fine-tuning of a YOLOX-headed file by the trainer's own recipe, for comparison only.
 
 Reads a job (JSON) from standard input: the starting file as Muninn would begin with it, pictures with their boxes, size, steps, rate
-and seed. Writes the seconds that training took and the detections on the held-out pictures. Same start, losses, assignment (ATSS),
+and seed. Writes the seconds that training took and the detections on the held-out pictures. Same start, losses, assignment (SimOTA),
 optimiser, schedule, moving average and augmentation; another framework, random numbers and data loader.
 """
 import json
@@ -121,32 +121,11 @@ def iou_np(a, b):
     return inter / (area - inter)
 
 
-def assign(boxes, levels):
-    """ATSS: nine nearest cells a grid, overlap above mean + deviation, centre inside; always at least one."""
-    cells, owner, first = np.concatenate(levels), {}, np.cumsum([0] + [len(level) for level in levels])
-    for truth, box in enumerate(boxes):
-        centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
-        near = np.concatenate(
-            [first[i] + np.argsort(((level[:, :2] - centre) ** 2).sum(1), kind="stable")[:9] for i, level in enumerate(levels)]
-        )
-        x, y, half = cells[near, 0], cells[near, 1], cells[near, 2] * 4
-        overlap = iou_np(np.stack([x - half, y - half, x + half, y + half], 1), box)
-        inside = np.minimum(np.minimum(x - box[0], y - box[1]), np.minimum(box[2] - x, box[3] - y)) > 0.01
-        good = np.flatnonzero((overlap >= overlap.mean() + overlap.std(ddof=1)) & inside)
-        if len(good) == 0:
-            good = np.array([overlap.argmax()])
-            overlap = overlap + 1e-6
-        for i in good:
-            if near[i] not in owner or owner[near[i]][1] < overlap[i]:
-                owner[near[i]] = (truth, overlap[i])
-    return [(cell, truth) for cell, (truth, _) in sorted(owner.items())]
-
-
 class Batches(torch.utils.data.Dataset):
     """A step's pictures and targets: mosaic for half of them until the last fifth, one picture otherwise, some as they are."""
 
-    def __init__(self, levels):
-        self.levels, self.kept = levels, {}
+    def __init__(self):
+        self.kept = {}
 
     def __len__(self):
         return steps
@@ -209,8 +188,7 @@ class Batches(torch.utils.data.Dataset):
     def __getitem__(self, step):
         random = np.random.default_rng([job["seed"], step])
         n = len(job["samples"])
-        pictures, rows, target, centre, hot = [], [], [], [], []
-        cells = np.concatenate(self.levels)
+        pictures, truths = [], []
         for i in range(batch):
             at = step * batch + i
             order = np.random.default_rng([job["seed"], 999, at // n]).permutation(n)
@@ -218,13 +196,8 @@ class Batches(torch.utils.data.Dataset):
             pictures.append(image)
             big = (boxes[:, 2] - boxes[:, 0] >= 2) & (boxes[:, 3] - boxes[:, 1] >= 2)
             boxes, labels = boxes[big], labels[big]
-            for cell, truth in assign(boxes, self.levels):
-                rows.append(i * len(cells) + cell)
-                target.append(boxes[truth])
-                centre.append(cells[cell])
-                hot.append(labels[truth])
-        as_float = lambda some, n: torch.from_numpy(np.array(some, np.float32).reshape(-1, n))
-        return torch.from_numpy(np.stack(pictures)), torch.tensor(rows, dtype=torch.int64), as_float(target, 4), as_float(centre, 3), torch.tensor(hot, dtype=torch.int64)
+            truths.append((torch.from_numpy(boxes.astype(np.float32)), torch.from_numpy(labels)))
+        return torch.from_numpy(np.stack(pictures)), truths
 
 
 def decode(raw, centre):
@@ -233,14 +206,43 @@ def decode(raw, centre):
     return torch.cat([xy - half, xy + half], -1)
 
 
-def loss_of(out, rows, target, centre, hot):
+def overlaps(a, b):
+    wh = (torch.min(a[..., 2:], b[..., 2:]) - torch.max(a[..., :2], b[..., :2])).clamp(min=0)
+    area = lambda c: (c[..., 2] - c[..., 0]) * (c[..., 3] - c[..., 1])
+    inter = wh[..., 0] * wh[..., 1]
+    return inter / (area(a) + area(b) - inter + 1e-6)
+
+
+@torch.no_grad()
+def sim_ota(out, cells, boxes, labels):
+    """Cells of a picture that answer for a box, and for which one (Ge et al. 2021)."""
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    near = ((cells[None, :, :2] - middle[:, None]).abs() < 1.5 * cells[None, :, 2:]).all(2)
+    some = torch.nonzero(near.any(0))[:, 0]
+    near, mine = near[:, some], out[some]
+    iou = overlaps(boxes[:, None], decode(mine, cells[some])[None])
+    score = (mine[:, 5:].sigmoid() * mine[:, 4:5].sigmoid()).sqrt()
+    wanted = F.one_hot(labels, classes).float()[:, None].expand(-1, len(some), -1)
+    surprise = F.binary_cross_entropy(score[None].expand_as(wanted), wanted, reduction="none").sum(2)
+    cost = surprise - 3 * torch.log(iou + 1e-8) + 1e6 * ~near
+    several = (iou * near).topk(min(10, len(some)), 1)[0].sum(1).int().clamp(min=1)
+    chosen = torch.zeros_like(near)
+    for k, count in enumerate(several.tolist()):
+        chosen[k, cost[k].topk(min(count, int(near[k].sum())), largest=False)[1]] = True
+    twice = chosen.sum(0) > 1
+    chosen[:, twice] = F.one_hot(cost[:, twice].argmin(0), len(boxes)).T.bool()
+    truth, cell = torch.nonzero(chosen, as_tuple=True)
+    return some[cell], truth
+
+
+def loss_of(out, cells, truths):
+    found = [sim_ota(rows, cells, *each) if len(each[0]) else (torch.zeros(0, dtype=torch.int64),) * 2 for rows, each in zip(out, truths)]
+    rows = torch.cat([i * len(cells) + cell for i, (cell, _) in enumerate(found)])
+    target = torch.cat([boxes[truth] for (boxes, _), (_, truth) in zip(truths, found)])
+    hot = torch.cat([labels[truth] for (_, labels), (_, truth) in zip(truths, found)])
     flat = out.reshape(-1, out.shape[-1])
     chosen = flat[rows]
-    box = decode(chosen, centre)
-    wh = (torch.min(box[:, 2:], target[:, 2:]) - torch.max(box[:, :2], target[:, :2])).clamp(min=0)
-    inter = wh[:, 0] * wh[:, 1]
-    area = lambda b: (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
-    iou = inter / (area(box) + area(target) - inter + 1e-6)
+    iou = overlaps(decode(chosen, cells[rows % len(cells)]), target)
     wanted = torch.zeros_like(flat[:, 4])
     wanted[rows] = 1
     quality = F.one_hot(hot, classes) * iou.detach().clamp(min=0)[:, None]
@@ -253,7 +255,7 @@ def loss_of(out, rows, target, centre, hot):
 
 
 net = OnnxNet(job["model"])
-levels = cells_of(net.strides)
+cells = torch.from_numpy(np.concatenate(cells_of(net.strides)).astype(np.float32))
 names = {slot: name for name, slot in net.slots.items()}
 groups = [
     {
@@ -266,14 +268,14 @@ groups = [
 optimizer = torch.optim.AdamW(groups, lr=job["rate"])
 average = [p.detach().clone() for p in net.weights]
 warm = min(100, math.ceil(steps * 0.05))
-loader = torch.utils.data.DataLoader(Batches(levels), batch_size=None, num_workers=1, prefetch_factor=4)
+loader = torch.utils.data.DataLoader(Batches(), batch_size=None, num_workers=1, prefetch_factor=4)
 begun = time.perf_counter()
-for step, (images, *targets) in enumerate(loader):
+for step, (images, truths) in enumerate(loader):
     share = (step - warm) / max(1, steps - warm)
     rate = job["rate"] * ((step + 1) / warm if step < warm else 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share)))
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
-    loss = loss_of(net(images), *targets)
+    loss = loss_of(net(images), cells, truths)
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(net.parameters(), 35)
@@ -286,7 +288,6 @@ seconds = time.perf_counter() - begun
 with torch.no_grad():
     for p, value in zip(net.weights, average):
         p.copy_(value)
-centres = torch.from_numpy(np.concatenate(levels).astype(np.float32))
 found = []
 for path in job["heldOut"]:
     image = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
@@ -296,7 +297,7 @@ for path in job["heldOut"]:
     canvas[: small.shape[0], : small.shape[1]] = small
     with torch.no_grad():
         out = net(torch.from_numpy(canvas[None]))[0]
-    boxes = decode(out, centres).numpy()
+    boxes = decode(out, cells).numpy()
     scores = (out[:, 5:].sigmoid() * out[:, 4:5].sigmoid()).numpy()
     best = scores.max(1)
     order = [i for i in np.argsort(-best, kind="stable") if best[i] > 0.05]

@@ -6,7 +6,7 @@ import { migrate } from '../../hub/database/database.ts'
 import { migrationSource } from '../../hub/database/migrations/index.ts'
 import { Overview } from '../../protocol/http/fleet.ts'
 import { Run } from '../../protocol/http/training.ts'
-import { few, inEnglish, quote, say, sentences } from '../../protocol/sentences.ts'
+import { few, inEnglish, quote, recognised, say, sentences } from '../../protocol/sentences.ts'
 import { startTestHub } from '../support/hub.ts'
 import { putLabelled } from '../support/labelled-sample.ts'
 
@@ -24,13 +24,30 @@ describe('sentences', () => {
     assert.equal(few(['a', 'b', 'c', 'd', 'e', 'f', 'g']), 'a, b, c, d, e + 2')
   })
 
+  it('are known again in what a device or a trainer told as text', () => {
+    for (const [key, form] of Object.entries(sentences)) {
+      if (!/^(camera|update|training|int8)\./.test(key)) continue
+      const one = key.endsWith('_one')
+      const said = {
+        key: key.replace(/_one$/, ''),
+        values: Object.fromEntries(
+          [...form.matchAll(/\{\{(\w+)\}\}/g)].map(([, name], i) => [name!, name === 'count' ? (one ? 1 : 12) : `v;${i}(x)`]),
+        ),
+      }
+      if (one) said.values.count = 1
+      assert.deepEqual(recognised(inEnglish([said])), said, key)
+    }
+    assert.equal(recognised('rtsp://gate/1: something else'), null)
+    assert.equal(recognised('{{cause}}'), null)
+  })
+
   it('are all said in 中文 with the same values', () => {
     const path = fileURLToPath(new URL('../../../hub/web/src/chinese-sentences.ts', import.meta.url))
     const text = readFileSync(path, 'utf8')
     const blanks = (of: string) => (of.match(/\{\{\w+\}\}/g) ?? []).sort()
     for (const [key, english] of Object.entries(sentences)) {
       if (key.endsWith('_one')) continue
-      const chinese = new RegExp(`^  '?${key.replace('.', '\\.')}'?: '(.*)',$`, 'm').exec(text)?.[1]
+      const chinese = new RegExp(`^  '?${key.replace('.', '\\.')}'?:\\s+'(.*)',$`, 'm').exec(text)?.[1]
       assert.ok(chinese, `${key} is not said in 中文`)
       assert.deepEqual(blanks(chinese), blanks(english), key)
     }

@@ -1,4 +1,5 @@
 /** Watches the loss for what a person would see in its curve: a sudden jump, and a training that has come apart. */
+import { inEnglish, say } from '../../protocol/sentences.ts'
 
 /** Losses that are looked back on, and how many steps a loss must stay high before it is no mere jump. */
 const window = 25
@@ -23,7 +24,15 @@ export class LossWatch {
     this.#high = loss > jump * this.#lowest ? this.#high + 1 : 0
     if (this.#high >= patience)
       throw new Error(
-        `the training diverged: for ${patience} steps the loss has been above ${jump} times its usual ${this.#lowest.toPrecision(3)} (now ${loss.toPrecision(3)}, step ${step}); a smaller learning rate helps`,
+        inEnglish(
+          say('training.diverged', {
+            count: patience,
+            times: jump,
+            usual: this.#lowest.toPrecision(3),
+            loss: loss.toPrecision(3),
+            step,
+          }),
+        ),
       )
     const jumped = loss > jump * usual
     const first = jumped && !this.#told

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { MuninnError } from '../../protocol/errors.ts'
 import { defaultRecipe, type Recipe } from '../../protocol/recipe.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import type { Input } from '../data/augment.ts'
 import { ahead, Loader } from '../data/loader.ts'
 import { isPartial, type LabelledSample, objectsOf } from '../data/sample.ts'
@@ -222,9 +223,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { seed = 1, batch = 8, minutes = Number.POSITIVE_INFINITY, signal, onProgress, onLog = () => {} } = options
   const recipe: Recipe = { ...defaultRecipe, ...options.recipe }
   const { training: samples, validation } = cutFor(recipe, options)
-  if (samples.length === 0) throw new MuninnError('NOT_READY', 'there is no labelled picture to train on')
+  if (samples.length === 0) throw new MuninnError('NOT_READY', inEnglish(say('training.no-picture')))
   if (!samples.some((sample) => objectsOf(sample).length > 0))
-    throw new MuninnError('NOT_READY', 'none of the pictures to train on has a box')
+    throw new MuninnError('NOT_READY', inEnglish(say('training.no-box')))
   for (const { path, labels } of samples)
     if (!labels.every(({ box }) => box.every(Number.isFinite)))
       throw new MuninnError('INVALID_INPUT', `a box of ${path} is not made of finite numbers`)

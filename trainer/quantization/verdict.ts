@@ -1,4 +1,5 @@
 /** Whether an int8 file is proposed in place of its float file. Pure. */
+import { inEnglish, type Said, say } from '../../protocol/sentences.ts'
 import type { Pace } from './race.ts'
 
 export interface QuantizationQuestion {
@@ -31,26 +32,21 @@ const slack = 1e-9
 export function decideQuantization({ pictures, float, int8, paces }: QuantizationQuestion): QuantizationVerdict {
   const against: string[] = []
   const for_: string[] = []
-  const judge = (holds: boolean, words: string, limit: string) => void (holds ? for_ : against).push(`${words}${limit}`)
-  if (pictures === 0) return { proposed: false, reasons: ['There are no held-out pictures to judge int8 on.'] }
+  const judge = (holds: boolean, words: Said) => void (holds ? for_ : against).push(inEnglish(words))
+  if (pictures === 0) return { proposed: false, reasons: [inEnglish(say('int8.no-pictures'))] }
   if (float.mAP50 === 0)
     return {
       proposed: false,
-      reasons: ['The float file finds nothing on the held-out pictures, so nobody can tell what int8 loses.'],
+      reasons: [inEnglish(say('int8.float-blind'))],
     }
   for (const name of ['mAP50', 'mAP50-95'] as const) {
     const lost = float[name] - int8[name]
     judge(
       lost <= mostLost + slack,
-      `int8: ${name} ${float[name].toFixed(3)} → ${int8[name].toFixed(3)}`,
-      ` (at most ${mostLost} may be lost).`,
+      say('int8.loss', { name, before: float[name].toFixed(3), after: int8[name].toFixed(3), limit: mostLost }),
     )
   }
   for (const { threads, ratio } of paces)
-    judge(
-      ratio >= leastRatio,
-      `int8 is ${ratio.toFixed(2)} times as quick with ${threads} thread${threads === 1 ? '' : 's'}`,
-      ` (at least ${leastRatio} is asked for).`,
-    )
+    judge(ratio >= leastRatio, say('int8.pace', { ratio: ratio.toFixed(2), count: threads, limit: leastRatio }))
   return { proposed: against.length === 0, reasons: [...against, ...for_] }
 }

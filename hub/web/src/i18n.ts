@@ -1,7 +1,7 @@
 /** English is the key, so that a text is read where it stands; 中文 is looked up. What the hub says has keys of its own. */
 import i18n from 'i18next'
 import { initReactI18next } from 'react-i18next'
-import { type Said, sentences } from '../../../protocol/sentences.ts'
+import { recognised, type Said, sentences } from '../../../protocol/sentences.ts'
 import { chinese } from './chinese.ts'
 import { chineseCodes, chineseSentences } from './chinese-sentences.ts'
 import { english } from './english.ts'
@@ -29,7 +29,17 @@ i18n.on('languageChanged', (language) => {
 
 /** What the hub said, in the language of the page. */
 export function inWords(words: readonly Said[] | null | undefined): string {
-  return (words ?? []).map(({ key, values }) => i18n.t(key, values)).join(i18n.language === 'zh' ? '' : ' ')
+  return (words ?? [])
+    .map(({ key, values }) => (key === 'quote' ? toldWords(String(values.text)) : i18n.t(key, values)))
+    .join(i18n.language === 'zh' ? '' : ' ')
+}
+
+/** What a device or a trainer told as English text: in the language of the page where it is known, as it came otherwise. */
+export function toldWords(text: string): string {
+  const said = recognised(text)
+  if (!said) return text
+  const { cause } = said.values
+  return i18n.t(said.key, { ...said.values, ...(cause !== undefined && { cause: toldWords(String(cause)) }) })
 }
 
 /** Who did it. People's names have no white space; the hub's own have, and are words. */

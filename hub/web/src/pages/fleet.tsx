@@ -7,6 +7,7 @@ import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { call, type Fleet as FleetPage, useApi } from '../api.ts'
 import { short, useFormat } from '../format.ts'
+import { toldWords } from '../i18n.ts'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 import { AddDevice } from './fleet/add-device.tsx'
 import { cameraColors, DeviceDetail } from './fleet/device-detail.tsx'
@@ -121,7 +122,7 @@ export default function Fleet() {
                   <Table.Td>
                     <Group gap={4}>
                       {each.status?.cameras.map((camera) => (
-                        <Tooltip key={camera.id} label={camera.cause ?? camera.source}>
+                        <Tooltip key={camera.id} label={camera.cause ? toldWords(camera.cause) : camera.source}>
                           <Badge size="sm" variant="dot" tt="none" color={each.online ? cameraColors[camera.state] : 'gray'}>
                             {camera.id}
                           </Badge>
@@ -132,7 +133,7 @@ export default function Fleet() {
                   <Table.Td>
                     <Text size="sm">{each.status?.model ? nameOf(each.status.model) : t('no model (cold start)')}</Text>
                     {each.deployment && each.deployment.state !== 'confirmed' && (
-                      <Tooltip label={each.deployment.reason || t(each.deployment.state)}>
+                      <Tooltip label={toldWords(each.deployment.reason) || t(each.deployment.state)}>
                         <Badge
                           size="xs"
                           variant="light"

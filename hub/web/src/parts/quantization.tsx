@@ -3,6 +3,7 @@ import { Badge, Card, Group, Table, Text } from '@mantine/core'
 import { useTranslation } from 'react-i18next'
 import type { Run } from '../api.ts'
 import { useFormat } from '../format.ts'
+import { toldWords } from '../i18n.ts'
 
 type Quantization = NonNullable<NonNullable<Run['report']>['quantization']>
 
@@ -41,7 +42,7 @@ export function QuantizationCard({ quantization: { proposed, reasons, ...files }
       </Table>
       {reasons.map((reason) => (
         <Text key={reason} size="xs" c="dimmed" mt={4}>
-          {reason}
+          {toldWords(reason)}
         </Text>
       ))}
     </Card>

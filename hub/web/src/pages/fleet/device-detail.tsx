@@ -8,6 +8,7 @@ import { useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { call, type Device, type PreviewList, useApi } from '../../api.ts'
 import { useFormat } from '../../format.ts'
+import { toldWords } from '../../i18n.ts'
 import { BoxedImage } from '../../parts/boxed-image.tsx'
 import { Facts } from '../../parts/facts.tsx'
 
@@ -46,7 +47,12 @@ export function DeviceDetail({
   const rows: [string, string][] = [
     [t('Runs'), status?.model ? `${nameOf(status.model)} (${t('slot')} ${status.slot})` : t('no model (cold start)')],
     [t('Should run'), nameOf(device.desired)],
-    ...(deployment ? ([[t('Deployment'), `${t(deployment.state)} · ${deployment.reason}`]] as [string, string][]) : []),
+    ...(deployment
+      ? ([[t('Deployment'), [t(deployment.state), toldWords(deployment.reason)].filter(Boolean).join(' · ')]] as [
+          string,
+          string,
+        ][])
+      : []),
     [t('Version'), status?.version ?? '—'],
     [t('Clock'), clockSkew === null ? '—' : t('{{seconds}} s off', { seconds: format.number(clockSkew / 1000, 1) })],
     ...(telemetry
@@ -87,7 +93,7 @@ export function DeviceDetail({
               </Group>
               {camera.cause && (
                 <Text size="xs" c="red" mb="xs">
-                  {camera.cause}
+                  {toldWords(camera.cause)}
                 </Text>
               )}
               {preview ? (
