@@ -4,6 +4,7 @@ import { Type } from 'typebox'
 import { Annotation, type Split } from '../../protocol/http/labelling.ts'
 import type { DatasetRecord } from '../../protocol/http/training.ts'
 import { parseJson } from '../../protocol/parse.ts'
+import { unlearnable } from '../samples/sample-repository.ts'
 
 const Annotations = Type.Array(Annotation)
 /** Below SQLite's and PostgreSQL's limits for bound values. */
@@ -121,7 +122,7 @@ export class LabelledRepository {
     }
   }
 
-  /** Accepted labels of the training split since a moment. */
+  /** Accepted labels of the training split since a moment, without those of pictures that look like a held-out one: no version takes them. */
   async acceptedSince(at: number): Promise<number> {
     return await this.#accepted('train', at)
   }
@@ -135,6 +136,7 @@ export class LabelledRepository {
     const row = await this.#knex('tasks')
       .where({ state: 'accepted', split })
       .andWhere('decided_at', '>=', at)
+      .andWhere('priority', '>', unlearnable)
       .count({ count: '*' })
       .first()
     return number(row?.count)

@@ -4,8 +4,8 @@ import { connect } from 'node:net'
 import { describe, it } from 'node:test'
 import { encode } from 'cborg'
 import sharp from 'sharp'
-import { Enrolment, Settings } from '../../protocol/http/fleet.ts'
-import { LeasedTasks, SamplePage, SampleView } from '../../protocol/http/labelling.ts'
+import { Enrolment, Overview, Settings } from '../../protocol/http/fleet.ts'
+import { LeasedTasks, SamplePage, SampleView, Task } from '../../protocol/http/labelling.ts'
 import { upTopic } from '../../protocol/topics.ts'
 import { DevicePlayer } from '../support/device-player.ts'
 import { startTestHub, type TestHub } from '../support/hub.ts'
@@ -114,6 +114,10 @@ describe('ingest', () => {
         [first.id, 'train', -1],
       ],
     )
+    const accepted = { verdict: 'accepted', annotations: [] }
+    for (const { id, version } of tasks) await test.ask(Task, 'POST', `/api/tasks/${id}/submit`, { version, ...accepted })
+    // The round waits for labels that a version will take.
+    assert.equal((await test.ask(Overview, 'GET', '/api/overview')).queue.sinceSnapshot, 1)
   })
 
   const lies: [name: string, change: () => Promise<Parameters<typeof makeSample>[1]>, says: RegExp][] = [
