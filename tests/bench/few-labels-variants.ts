@@ -39,4 +39,5 @@ export const variants: Readonly<Record<string, Variant>> = {
   'rate-2': { words: 'twice the learning rate', options: { rate: 1.4e-3 } },
   'rate-4': { words: 'four times the learning rate', options: { rate: 2.8e-3 } },
   'rate-half': { words: 'half of the learning rate', options: { rate: 3.5e-4 } },
+  'rate-quarter': { words: 'a quarter of the learning rate', options: { rate: 1.75e-4 } },
 }

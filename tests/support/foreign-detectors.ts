@@ -174,12 +174,16 @@ export function nanodetNet(layout: ForeignOptions, { strides, shared }: { stride
   return net.done([g.transpose(g.concat(flat, 2), [0, 2, 1])], ['output'], layout.opset)
 }
 
-/** As exported before 2022: of each grid one output of scores and one of distributions, called by their strides. */
-export function earlyNanodetNet(layout: ForeignOptions): Graph {
+/** As exported before 2022: of each grid one output of scores and one of distributions, called by their strides; `batched`: with a first axis of 1. */
+export function earlyNanodetNet(layout: ForeignOptions, batched = true): Graph {
   const net = new Net(layout)
   const { g } = net
   const image = g.input('input.1', 'float32', [1, 3, layout.height, layout.width])
-  const rows = (value: Value) => g.transpose(g.reshape(value, [1, value.shape[1]!, -1]), [0, 2, 1])
+  const rows = (value: Value) => {
+    const [k, ...cells] = value.shape.slice(1) as [number, number, number]
+    const turned = g.transpose(g.reshape(value, [1, k, -1]), [0, 2, 1])
+    return batched ? turned : g.reshape(turned, [cells[0]! * cells[1]!, k])
+  }
   const outputs = net
     .features(image, three)
     .map((x, i) => [rows(g.sigmoid(net.head(`cls${i}`, x, layout.classes))), rows(net.head(`reg${i}`, x, 32))] as const)
@@ -251,11 +255,12 @@ export function yolov5Net(layout: ForeignOptions, decoded = true): Graph {
 
 /**
  * `joined`: whether boxes and classes are joined grid by grid, or each over all grids (since 2025); `turned`: rows last; `end`: the best rows
- * [1, 20, 6] alone, as end-to-end exports have them; `temperature` of the distributions' softmax, which nobody publishes.
+ * [1, 20, 6] alone, as end-to-end exports have them; `temperature` of the distributions' softmax, which nobody publishes; `raw`: a map of each
+ * grid, not decoded, with so many channels of key points behind the classes.
  */
 export function yolov8Net(
   layout: ForeignOptions,
-  { joined = 'by grid', turned = false, end = false, temperature = 1 }: Yolov8Export = {},
+  { joined = 'by grid', turned = false, end = false, temperature = 1, raw }: Yolov8Export = {},
 ): Graph {
   const net = new Net(layout)
   const { g } = net
@@ -263,7 +268,20 @@ export function yolov8Net(
   const image = g.input('images', 'float32', [1, 3, height, width])
   const maps = net
     .features(image, three)
-    .map((x, i) => [net.head(`cv2.${i}`, x, 64), net.head(`cv3.${i}`, x, classes, () => (layout.loud ? 0 : prior))] as const)
+    .map(
+      (x, i) =>
+        [
+          net.head(`cv2.${i}`, x, 64),
+          net.head(`cv3.${i}`, x, classes, () => (layout.loud ? 0 : prior)),
+          ...(raw ? [net.head(`cv4.${i}`, x, raw)] : []),
+        ] as const,
+    )
+  if (raw !== undefined)
+    return net.done(
+      maps.map((parts) => g.concat(parts, 1)),
+      ['output0', '884', '892'],
+      layout.opset,
+    )
   const flat = (map: Value) => g.reshape(map, [1, map.shape[1]!, -1])
   const branch = (i: 0 | 1) =>
     g.concat(
@@ -317,6 +335,7 @@ export interface Yolov8Export {
   readonly turned?: boolean
   readonly end?: boolean
   readonly temperature?: number
+  readonly raw?: number
 }
 
 /** Sizes of the priors of a grid in pixels, and the priors themselves as shares of the picture: centre x, centre y, width, height. */
@@ -370,6 +389,34 @@ export function ssdNet(layout: ForeignOptions): Graph {
   const centre = g.add(g.mul(g.scale(part(location, 0), 0.1), sizes), places)
   const half = g.div(g.mul(g.exp(g.scale(part(location, 2), 0.2)), sizes), g.constant(2))
   return net.done([softmax, g.concat([g.sub(centre, half), g.add(centre, half)], 2)], ['scores', 'boxes'], layout.opset)
+}
+
+/** Sides of Ultra-Light's priors, in pixels (Linzaer 2019). */
+export const ultraLightSides = [
+  [10, 16, 24],
+  [32, 48],
+  [64, 96],
+  [128, 192, 256],
+]
+
+/** Ultra-Light as it is exported without post-processing: boxes are offsets. */
+export function ultraLightNet(layout: ForeignOptions): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const image = g.input('input', 'float32', [1, 3, layout.height, layout.width])
+  const width = layout.classes + 1
+  const rows = (value: Value, k: number) => g.reshape(g.transpose(value, [0, 2, 3, 1]), [1, -1, k])
+  const heads = net.features(image, [8, 16, 32, 64]).map((x, i) => {
+    const perCell = ultraLightSides[i]!.length
+    const kinds = net.head(`cls${i}`, x, perCell * width, (channel) => (channel % width === 0 && !layout.loud ? 3 : 0))
+    return [rows(kinds, width), rows(net.head(`reg${i}`, x, perCell * 4), 4)] as const
+  })
+  const all = (part: 0 | 1) =>
+    g.concat(
+      heads.map((each) => each[part]),
+      1,
+    )
+  return net.done([g.op('Softmax', [all(0)], { attributes: { axis: 2 } }), all(1)], ['scores', 'boxes'], layout.opset)
 }
 
 /** Depthwise after pointwise, as YuNet's heads end. */

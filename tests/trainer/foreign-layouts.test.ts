@@ -21,6 +21,8 @@ import {
   nanodetNet,
   picodetNet,
   ssdNet,
+  ultraLightNet,
+  ultraLightSides,
   yolov5Anchors,
   yolov5Net,
   yolov8Net,
@@ -78,7 +80,8 @@ function expectation(logits: readonly number[]): number {
 }
 
 function distances(kinds: readonly number[], numbers: readonly number[], cell: { x: number; y: number; stride: number }) {
-  const [l, t, r, b] = [0, 1, 2, 3].map((i) => expectation(numbers.slice(i * 8, i * 8 + 8)) * cell.stride) as [
+  const bins = numbers.length / 4
+  const [l, t, r, b] = [0, 1, 2, 3].map((i) => expectation(numbers.slice(i * bins, (i + 1) * bins)) * cell.stride) as [
     number,
     number,
     number,
@@ -193,13 +196,13 @@ const cases: Case[] = [
     architecture: 'nanodet',
     head: 'distribution',
   },
-  {
-    name: 'NanoDet before 2022',
+  ...[true, false].map((batched) => ({
+    name: batched ? 'NanoDet before 2022' : 'NanoDet before 2022, exported without the batch',
     adapter: 'nanodet',
-    graph: earlyNanodetNet(layout),
+    graph: earlyNanodetNet(layout, batched),
     prepare: nanodetPixels,
     bgr: true,
-    decode: (outputs) =>
+    decode: (outputs: Outputs) =>
       [8, 16, 32].flatMap((stride) => {
         const [kinds, numbers] = [
           rowsOf(outputs[`cls_pred_stride_${stride}`]!, C),
@@ -210,8 +213,8 @@ const cases: Case[] = [
         )
       }),
     architecture: 'nanodet',
-    head: 'distribution',
-  },
+    head: 'distribution' as const,
+  })),
   {
     name: 'YuNet',
     adapter: 'yunet',
@@ -317,6 +320,27 @@ const cases: Case[] = [
       head: 'temperature' in shape ? 'fixed' : 'yolov8',
     }),
   ),
+  ...[0, 15].map(
+    (keyPoints): Case => ({
+      name: keyPoints ? 'YOLOv8 without decoding, with key points' : 'YOLOv8 without decoding',
+      adapter: 'yolov8',
+      graph: yolov8Net({ ...layout, opset: 13 }, { raw: keyPoints }),
+      prepare: share,
+      bgr: false,
+      decode: (outputs) =>
+        ['output0', '884', '892'].flatMap((name, level) => {
+          const stride = [8, 16, 32][level]!
+          const cells = cellsOf(size.width, size.height, stride)
+          return cells.map(([x, y], i) => {
+            const row = Array.from({ length: 64 + C }, (_, k) => outputs[name]![k * cells.length + i]!)
+            const at = { x: (x + 0.5) * stride, y: (y + 0.5) * stride, stride }
+            return distances(row.slice(64).map(sigmoid), row.slice(0, 64), at)
+          })
+        }),
+      architecture: 'yolov8',
+      head: 'yolov8',
+    }),
+  ),
   {
     name: 'YOLOv8, end to end',
     adapter: 'raw',
@@ -343,6 +367,32 @@ const cases: Case[] = [
       return rowsOf(scores!, C + 1).map(([, ...kinds], i) => {
         const [x1, y1, x2, y2] = corners[i] as [number, number, number, number]
         return { box: [x1 * width, y1 * height, x2 * width, y2 * height], scores: kinds }
+      })
+    },
+    architecture: 'ssd',
+    head: 'priors',
+  },
+  {
+    name: 'Ultra-Light without post-processing',
+    adapter: 'ssd',
+    graph: ultraLightNet(layout),
+    prepare: (value) => (value - 127) / 128,
+    bgr: false,
+    decode: ({ scores, boxes }) => {
+      const { width, height } = size
+      const priors = ultraLightSides.flatMap((sides, level) => {
+        const stride = 8 << level
+        const [columns, rows] = [Math.ceil(width / stride), Math.ceil(height / stride)]
+        return cellsOf(width, height, stride).flatMap(([x, y]) =>
+          sides.map((side) => [((x + 0.5) / columns) * width, ((y + 0.5) / rows) * height, side] as const),
+        )
+      })
+      const offsets = rowsOf(boxes!, 4)
+      return rowsOf(scores!, C + 1).map(([, ...kinds], i) => {
+        const [x, y, side] = priors[i]!
+        const [dx, dy, dw, dh] = offsets[i] as [number, number, number, number]
+        const sized = (d: number) => side * Math.exp(0.2 * d)
+        return { box: centred(x + 0.1 * dx * side, y + 0.1 * dy * side, sized(dw), sized(dh)), scores: kinds }
       })
     },
     architecture: 'ssd',

@@ -38,7 +38,7 @@ export function asCentred(g: GraphBuilder, boxes: Value): Value {
 }
 
 /**
- * @param own the outputs that must agree
+ * @param own the outputs that must agree; none where the file decodes nothing
  * @returns in words where the file gives something else; undefined when all agree
  */
 export async function disagreement(
@@ -53,13 +53,14 @@ export async function disagreement(
   const maps = filledMaps(foreign, [...new Set(parts.map(mapOf))], (map) =>
     probable.has(map) ? random.uniform() : random.normal() * 0.8,
   )
-  let theirs: Float32Array[]
+  let theirs: Float32Array[] = []
   try {
-    theirs = await runEnd(
-      foreign,
-      maps,
-      own.map(({ output }) => output),
-    )
+    if (own.length > 0)
+      theirs = await runEnd(
+        foreign,
+        maps,
+        own.map(({ output }) => output),
+      )
   } catch {
     return 'its outputs hang on more than these maps'
   }
@@ -69,6 +70,7 @@ export async function disagreement(
     0,
   )
   if (cells.x.length !== rows) return `its maps have ${rows} rows, grids of its strides ${cells.x.length}`
+  if (own.length === 0) return undefined
   const ours = await headOn(foreign, specification, levels, maps, own, cells)
   for (const [i, { output }] of own.entries()) {
     const [a, b] = [theirs[i]!, ours[i]!]

@@ -1,4 +1,4 @@
-/** Exports with two outputs for each grid: class scores [1, cells, C] and distance distributions [1, cells, 4 bins] (PicoDet, early NanoDet). */
+/** Exports with two outputs for each grid: class scores [1, cells, C] or [cells, C] and distance distributions [1, cells, 4 bins] (PicoDet, early NanoDet). */
 import { columns } from '../detector/heads/head.ts'
 import type { Foreign } from './foreign.ts'
 import type { OwnOutput } from './own-decoding.ts'
@@ -17,18 +17,20 @@ export function pairedOutputs(
   foreign: Foreign,
   classes: number,
 ): { grids: readonly PairedGrid[]; bins: number; own: readonly OwnOutput[] } | undefined {
-  const outputs = foreign.outputs([1, undefined, undefined])
+  // Some exports leave the batch out.
+  const batched = foreign.outputs([1, undefined, undefined])
+  const outputs = batched.length > 0 ? batched : foreign.outputs([undefined, undefined])
   if (outputs.length < 4 || outputs.length !== foreign.graph.outputs.length || outputs.length % 2 !== 0) return undefined
-  const cells = (name: string) => foreign.shape(name)[1]!
-  const widths = new Set(outputs.map((name) => foreign.shape(name)[2]!))
+  const cells = (name: string) => foreign.shape(name).at(-2)!
+  const widths = new Set(outputs.map((name) => foreign.shape(name).at(-1)!))
   // With as many classes as numbers the scores come first.
   const numbers = [...widths].find((width) => width !== classes) ?? classes
   if (widths.size > 2 || numbers % 4 !== 0 || numbers < 8) return undefined
   const grids: PairedGrid[] = []
   for (const count of [...new Set(outputs.map(cells))].sort((a, b) => b - a)) {
     const pair = outputs.filter((name) => cells(name) === count)
-    const scores = pair.find((name) => foreign.shape(name)[2] === classes)
-    const distances = pair.find((name) => name !== scores && foreign.shape(name)[2] === numbers)
+    const scores = pair.find((name) => foreign.shape(name).at(-1) === classes)
+    const distances = pair.find((name) => name !== scores && foreign.shape(name).at(-1) === numbers)
     if (pair.length !== 2 || !scores || !distances) return undefined
     // One convolution for both is split before the scores' sigmoid.
     const halves = [scores, distances].map((name) => foreign.maker(foreign.behind(name, ['Sigmoid'])))

@@ -1,6 +1,7 @@
 /**
  * SSD and its small kin (Ultra-Light face detectors: RFB and slim): scores [1, priors, C + 1] with the background first, boxes
- * [1, priors, 4] in shares of the picture, decoded inside. Priors and variances are read off the network's own decoding.
+ * [1, priors, 4] in shares of the picture, decoded inside. Priors and variances are read off the network's own decoding; where it does not
+ * decode, they are those that Ultra-Light was published with, if its grids fit.
  */
 import { cellsOf } from '../detector/cells.ts'
 import { columns } from '../detector/heads/head.ts'
@@ -48,15 +49,20 @@ export const ssd: Adapter = async (foreign, options) => {
       make: (g, { rows }) =>
         g.op(ending, [columns(g, rows, 4, 4 + width)], { attributes: ending === 'Softmax' ? { axis: 1 } : {} }),
     },
-    { output: boxes, make: (g, decoded) => g.div(decoded.boxes, g.constant([across, down, across, down], [1, 4])) },
+    {
+      output: boxes,
+      make: (g, decoded) =>
+        decodes ? g.div(decoded.boxes, g.constant([across, down, across, down], [1, 4])) : columns(g, decoded.rows, 0, 4),
+    },
   ]
   const found = await priorsOf(foreign, { scores, boxes, width })
+  const decodes = typeof found === 'string' || found.decodes
   let why = found
   if (typeof found !== 'string') {
     const { grids, anchors, variances, strides, evenCells, clampedCells } = found
     const made = await trainableOrWhy({
       ...ending,
-      why: `${grids.length} grids of priors with ${anchors.map((each) => each.length).join(', ')} a cell, variances ${variances.join(' and ')}`,
+      why: `${grids.length} grids of priors with ${anchors.map((each) => each.length).join(', ')} a cell, variances ${variances.join(' and ')}${decodes ? '' : '; boxes are not decoded inside: priors as Ultra-Light was published with'}`,
       head: 'priors',
       levels: grids.map(({ location, kinds }) => [location, kinds]),
       fields: {
@@ -117,6 +123,34 @@ interface Priors {
   readonly variances: [number, number]
   readonly evenCells: boolean
   readonly clampedCells: boolean
+  /** Whether the file makes boxes of its offsets. */
+  readonly decodes: boolean
+}
+
+/** Ultra-Light-Fast-Generic-Face-Detector (Linzaer 2019): RFB and slim, with square priors. */
+const ultraLight = {
+  strides: [8, 16, 32, 64],
+  sides: [
+    [10, 16, 24],
+    [32, 48],
+    [64, 96],
+    [128, 192, 256],
+  ],
+  variances: [0.1, 0.2] as [number, number],
+}
+
+/** Its priors, where the maps have so many a cell and such grids. */
+function publishedPriors(foreign: Foreign, grids: readonly Grid[], perCell: readonly number[]): Priors | undefined {
+  const { strides, sides, variances } = ultraLight
+  const { width, height } = foreign.input
+  const fits = grids.every(({ location }, i) => {
+    const [, , rows, columns] = foreign.shape(location)
+    const stride = strides[i]!
+    return perCell[i] === sides[i]?.length && columns === Math.ceil(width / stride) && rows === Math.ceil(height / stride)
+  })
+  if (!fits || grids.length !== strides.length) return undefined
+  const anchors = sides.map((each) => each.map((side): [number, number] => [side, side]))
+  return { grids, anchors, strides, variances, evenCells: true, clampedCells: false, decodes: false }
 }
 
 /** Maps, priors and variances; or the words that say what is missing. */
@@ -142,11 +176,15 @@ async function priorsOf(foreign: Foreign, names: { scores: string; boxes: string
   }))
   if (counts.some((each) => each.location !== each.kinds || !Number.isInteger(each.kinds)))
     return 'its maps have other channels than an anchor has'
-  if (foreign.maker(boxes) === joined)
+  if (foreign.behind(boxes) === joined?.outputs[0]) {
+    const perCell = counts.map((each) => each.location)
+    const published = publishedPriors(foreign, grids, perCell)
+    if (published) return published
     throw misfit(
       family,
-      'its boxes are not decoded inside, and the file does not hold its priors: export it with the decoding (and priors) inside',
+      "its boxes are not decoded inside, and its grids are not Ultra-Light's, whose priors are known: export it with the decoding (and priors) inside",
     )
+  }
   return await probed(foreign, grids, boxes)
 }
 
@@ -204,7 +242,7 @@ async function probed(foreign: Foreign, grids: readonly Grid[], boxes: string): 
     return cells.x.length === centres.length && centres.every(({ x, y }, i) => near(x, cells.x[i]!) && near(y, cells.y[i]!))
   })
   if (!placing) return 'its priors are no regular grid'
-  return { grids, anchors, strides, variances, ...placing }
+  return { grids, anchors, strides, variances, ...placing, decodes: true }
 }
 
 const near = (a: number, b: number) => Math.abs(a - b) < 0.02 + 1e-4 * Math.abs(b)

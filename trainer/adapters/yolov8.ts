@@ -1,9 +1,11 @@
 /**
  * YOLOv8's output (Ultralytics, 2023; also 9, 10 and 11): [1, 4 + C, cells], or turned, of boxes x y w h in pixels and sigmoid scores; RGB / 255.
  * Trained from the maps before its distribution is decoded, where they are found and the file decodes them as published; run as it is where not.
+ * Exports without decoding have a map [1, 64 + C, h, w] of each grid, with key points behind the classes where it has some: those are left out.
  */
+import { columns } from '../detector/heads/head.ts'
 import { type Adapter, type AdapterOptions, asTrained, misfit } from './adapter.ts'
-import { fixedCore, trainableOrWhy } from './build-core.ts'
+import { fixedCore, trainableCore, trainableOrWhy } from './build-core.ts'
 import { centred, scaledToPixels } from './fixed-boxes.ts'
 import type { Foreign } from './foreign.ts'
 import { asCentred, type OwnOutput } from './own-decoding.ts'
@@ -17,15 +19,6 @@ export const yolov8: Adapter = async (foreign, options) => {
   const width = 4 + classes
   const turned = foreign.output([1, undefined, width])
   const output = foreign.output([1, width, undefined]) ?? turned
-  if (!output || foreign.graph.outputs.length > 1)
-    throw misfit(
-      family,
-      `its outputs are ${foreign.describeOutputs()}; with ${classes} classes [1, ${width}, cells] alone is wanted`,
-    )
-  const rowsLast = output === turned
-  const count = foreign.shape(output)[rowsLast ? 1 : 2]!
-  if (layoutsOf(count, foreign.input, 'one').length === 0)
-    throw misfit(family, `its ${count} rows are not the cells of grids with strides of 8 to 32`)
   const common = {
     family,
     foreign,
@@ -34,6 +27,22 @@ export const yolov8: Adapter = async (foreign, options) => {
     normalization: { ...asTrained, scale: 1 / 255 },
     resize: 'letterbox' as const,
   }
+  const raw = rawGrids(foreign, classes)
+  if (raw.length > 0)
+    return await trainableCore({
+      ...build(common, raw),
+      why: `${raw.length} grids of distributions over ${publishedBins} distances and class scores, not decoded`,
+      own: [raw.flatMap(({ output, whole }, level) => (whole ? [rawOutput(output, level)] : []))],
+    })
+  if (!output || foreign.graph.outputs.length > 1)
+    throw misfit(
+      family,
+      `its outputs are ${foreign.describeOutputs()}; with ${classes} classes [1, ${width}, cells] alone, or of each grid [1, ${4 * publishedBins + classes}, h, w], is wanted`,
+    )
+  const rowsLast = output === turned
+  const count = foreign.shape(output)[rowsLast ? 1 : 2]!
+  if (layoutsOf(count, foreign.input, 'one').length === 0)
+    throw misfit(family, `its ${count} rows are not the cells of grids with strides of 8 to 32`)
   const grids = gridsOf(foreign, output, classes)
   const bins = grids.length > 0 ? foreign.shape(grids[0]!.reg)[1]! / 4 : 0
   let why = 'its grids were not found'
@@ -42,19 +51,8 @@ export const yolov8: Adapter = async (foreign, options) => {
       { output, make: (g, decoded) => (rowsLast ? make(g, decoded) : g.transpose(make(g, decoded), [1, 0])) },
     ]
     const made = await trainableOrWhy({
-      ...common,
+      ...build(common, grids),
       why: `${grids.length} grids of distributions over ${bins} distances and class scores behind [1, ${width}, cells]`,
-      head: 'yolov8',
-      levels: grids.map(({ cls, reg }) => [cls, reg]),
-      fields: {
-        strides: foreign.strides(
-          grids.map(({ reg }) => reg),
-          family,
-        ),
-        bins,
-        ...nms,
-      },
-      classMaps: grids.map(({ cls }) => ({ map: cls, before: 0, after: 0 })),
       own: [
         form((g, { boxes, scores }) => g.concat([asCentred(g, boxes), scores], 1)),
         form((g, { boxes, scores }) => g.concat([boxes, scores], 1)),
@@ -65,6 +63,48 @@ export const yolov8: Adapter = async (foreign, options) => {
   }
   return await run({ ...common, why }, { output, rowsLast, classes })
 }
+
+interface Grid {
+  readonly reg: string
+  readonly cls: string
+}
+
+/** What it is trained from. */
+function build(common: Omit<Common, 'why'>, grids: readonly Grid[]) {
+  const { foreign } = common
+  const maps = grids.map(({ reg }) => reg)
+  return {
+    ...common,
+    head: 'yolov8' as const,
+    levels: grids.map(({ cls, reg }) => [cls, reg]),
+    fields: { strides: foreign.strides(maps, family), bins: foreign.shape(maps[0]!)[1]! / 4, ...nms },
+    classMaps: grids.map(({ cls }) => ({ map: cls, before: 0, after: 0 })),
+  }
+}
+
+/** Distances of a side, where nothing else in a file tells what its channels are. */
+const publishedBins = 16
+
+/** Outputs that join the maps of a grid, fine to coarse; `whole`: nothing but these two. Empty where there is any other output. */
+function rawGrids(foreign: Foreign, classes: number): (Grid & { output: string; whole: boolean })[] {
+  const grids = foreign.graph.outputs.flatMap(({ name }) => {
+    const [reg, cls, ...rest] = foreign.parts(name).map((part) => foreign.mapBehind(part))
+    if (foreign.shape(name).length !== 4 || !reg || !cls) return []
+    const fits = foreign.shape(reg)[1] === 4 * publishedBins && foreign.shape(cls)[1] === classes
+    return fits ? [{ reg, cls, output: name, whole: rest.length === 0 }] : []
+  })
+  const all = grids.length === foreign.graph.outputs.length
+  return all ? grids.sort((a, b) => foreign.cells(b.reg) - foreign.cells(a.reg)) : []
+}
+
+const rawOutput = (output: string, level: number): OwnOutput => ({
+  output,
+  make: (g, { rows, ofLevel }) => {
+    const width = rows.shape[1]!
+    const numbers = columns(g, rows, width - 4 * publishedBins, width)
+    return g.transpose(ofLevel(g.concat([numbers, columns(g, rows, 0, width - 4 * publishedBins)], 1), level), [1, 0])
+  },
+})
 
 interface Common {
   readonly family: string

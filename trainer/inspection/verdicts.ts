@@ -2,9 +2,10 @@
 import type { Adopted } from '../adapters/adapter.ts'
 import { classesNamedIn } from '../adapters/class-names.ts'
 import { Foreign } from '../adapters/foreign.ts'
-import { settle } from '../adapters/settle.ts'
+import { ownName, settle } from '../adapters/settle.ts'
 import { adapters } from '../adapters/table.ts'
 import { coreOf } from '../detector/core.ts'
+import { targetOptionsOf } from '../detector/heads/table.ts'
 import { losses, trainingGraph } from '../detector/loss.ts'
 import { type Specification, specificationOf } from '../detector/specification.ts'
 import { compileStep } from '../engine/step-graph.ts'
@@ -19,7 +20,7 @@ const words = (error: unknown): string => (error instanceof Error ? error.messag
 /** Counts of classes that the sizes of the outputs allow: with 4 box numbers, objectness, a background class, 4 distributions of 8, or alone. */
 function classCounts({ graph, ...foreign }: { graph: Graph; shape: (name: string) => readonly number[] }): number[] {
   const sizes = graph.outputs.flatMap(({ name }) => foreign.shape(name))
-  const counts = sizes.flatMap((size) => [size - 5, size - 4, size - 32, size - 1, size, size / 3 - 5])
+  const counts = sizes.flatMap((size) => [size - 5, size - 4, size - 32, size - 1, size - 64, size, size / 3 - 5])
   return [...new Set(counts)].filter((count) => Number.isInteger(count) && count > 0 && count <= 1000).sort((a, b) => a - b)
 }
 
@@ -32,6 +33,8 @@ export interface Tried {
   readonly fit?: Fit
   /** Without a fit: what each adapter misses. */
   readonly misfits: readonly string[]
+  /** With its sizes settled and constants folded, where that could be done. */
+  readonly settled?: Graph
 }
 
 /** For a file that leaves its picture size open. */
@@ -65,7 +68,7 @@ export async function fitting(graph: Graph): Promise<Tried> {
     }
     misfits.push(`${name}: ${reason}`)
   }
-  return { misfits }
+  return { misfits, settled: foreign.graph }
 }
 
 /** Nodes between the parameters (float initialisers of more than one number) and the outputs that are not differentiated. */
@@ -99,8 +102,9 @@ function compileTraining(
   specification: Specification,
   { width, height }: { width: number; height: number },
 ): number {
+  const { positives } = targetOptionsOf(specification, 1)
   const { parameters } = compileStep({
-    graph: trainingGraph(core, specification, { batch: 1, width, height, positives: 4 }),
+    graph: trainingGraph(core, specification, { batch: 1, width, height, positives }),
     losses: [...losses],
     parameters: trainedParameters(layersOf(core)),
     dialect: 'std',
@@ -132,12 +136,12 @@ function trainingVerdict(
 }
 
 /** What was adopted is asked first; without that, the ops alone. */
-export function fineTuneVerdict(graph: Graph, { fit }: Tried): Verdict {
+export function fineTuneVerdict(graph: Graph, { fit, settled }: Tried): Verdict {
   if (fit) return trainingVerdict(fit.adapter, fit.adopted.core, fit.adopted.specification, fit.adopted)
-  const lacking = withoutRule(upgrade(graph))
+  const lacking = withoutRule(settled ?? upgrade(graph))
   if (lacking.length === 0)
     return { can: false, why: 'every op has a gradient rule, but no adapter knows its loss', cure: noAdapter }
-  const named = lacking.map(({ op, name, outputs }) => `${op} (node ${name || outputs[0]!})`)
+  const named = lacking.map(({ op, name, outputs }) => `${op} (node ${ownName(name || outputs[0]!)})`)
   return {
     can: false,
     why: `no adapter takes it, and there is no gradient rule for ${[...new Set(named)].slice(0, 5).join(', ')}`,
