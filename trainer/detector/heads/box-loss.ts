@@ -202,15 +202,21 @@ export function classTargets(g: GraphBuilder, logits: Value, classIndex: Value, 
 export function qualityFocal(g: GraphBuilder, input: ClassLossInput): Value {
   const { logits, classIndex, quality, normalizer } = input
   const wanted = classTargets(g, logits, classIndex, quality)
-  const error = g.sub(wanted, g.sigmoid(logits))
-  return g.mul(g.sum(g.mul(g.mul(crossEntropy(g, logits, wanted), g.mul(error, error)), classLossWeight(g, input))), normalizer)
+  const weight = g.mul(qualityWeight(g, logits, wanted), classLossWeight(g, input))
+  return g.mul(g.sum(g.mul(crossEntropy(g, logits, wanted), weight)), normalizer)
 }
+
+export const qualityWeight = (g: GraphBuilder, logits: Value, wanted: Value): Value => square(g, g.sub(wanted, g.sigmoid(logits)))
 
 /** Varifocal loss with alpha 0.75 and gamma 2 (Zhang et al. 2021): positives weigh by their overlap, others by their own probability. */
 export function varifocal(g: GraphBuilder, input: ClassLossInput): Value {
   const { logits, classIndex, quality, normalizer } = input
   const wanted = classTargets(g, logits, classIndex, quality)
+  const weight = g.mul(varifocalWeight(g, logits, wanted), classLossWeight(g, input))
+  return g.mul(g.sum(g.mul(crossEntropy(g, logits, wanted), weight)), normalizer)
+}
+
+export function varifocalWeight(g: GraphBuilder, logits: Value, wanted: Value): Value {
   const others = g.op('Cast', [g.op('Equal', [wanted, g.constant(0)])], { attributes: { to: 1 } })
-  const weight = g.add(wanted, g.mul(g.scale(square(g, g.sigmoid(logits)), 0.75), given(g, others, 'others')))
-  return g.mul(g.sum(g.mul(g.mul(crossEntropy(g, logits, wanted), weight), classLossWeight(g, input))), normalizer)
+  return g.add(wanted, g.mul(g.scale(square(g, g.sigmoid(logits)), 0.75), others))
 }

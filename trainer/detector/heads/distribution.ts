@@ -16,7 +16,9 @@ import {
   perPositive,
   qualityFocal,
   qualityOf,
+  qualityWeight,
   varifocal,
+  varifocalWeight,
 } from './box-loss.ts'
 import { simOta } from './dynamic.ts'
 import { type Centres, columns, type HeadKind, type LossInput } from './head.ts'
@@ -99,14 +101,21 @@ const generalisedFocal =
  * NanoDet-Plus (RangiLyu 2021): dynamic soft labels, SimOTA whose cost of classes is the quality focal loss that a candidate would have. Its
  * assisting head, which chooses while the model's own knows nothing, is not in exported files: what is trained here knows something.
  */
-function softLabels(input: LossInput, iou: Value): Value {
+const softLabels = (input: LossInput, iou: Value): Value =>
+  simOta(input, { overlap: iou, classCost: classCostOf(input, iou, qualityWeight), summed: 13 })
+
+/** PicoDet (Yu et al. 2021): SimOTA whose cost of classes is the varifocal loss that a candidate would have; overlaps cost six times. */
+const varifocalSimOta = (input: LossInput, iou: Value): Value =>
+  simOta(input, { overlap: iou, classCost: classCostOf(input, iou, varifocalWeight), overlapCost: 6 })
+
+/** What the class logits of each candidate would cost if it answered for its box, [P, 1]. */
+function classCostOf(input: LossInput, iou: Value, weightOf: typeof qualityWeight): Value {
   const { g, specification, chosen, oneHot } = input
   const logits = chosen(0, specification.classes.length)
   const wanted = g.mul(oneHot!, iou)
-  const error = g.sub(wanted, g.sigmoid(logits))
   const lookedFor = chosenClassWeight(input)
-  const cost = g.mul(crossEntropy(g, logits, wanted), g.mul(error, error))
-  return simOta(input, { overlap: iou, classCost: g.sum(lookedFor ? g.mul(cost, lookedFor) : cost, [1], true), summed: 13 })
+  const cost = g.mul(crossEntropy(g, logits, wanted), weightOf(g, logits, wanted))
+  return g.sum(lookedFor ? g.mul(cost, lookedFor) : cost, [1], true)
 }
 
 /** NanoDet. */
@@ -128,4 +137,4 @@ export const nanodetPlus: HeadKind = {
   losses: generalisedFocal(qualityFocal, 1, softLabels),
 }
 
-export const picodet: HeadKind = { ...distribution, losses: generalisedFocal(varifocal, 1e-3) }
+export const picodet: HeadKind = { ...nanodetPlus, losses: generalisedFocal(varifocal, 1e-3, varifocalSimOta) }

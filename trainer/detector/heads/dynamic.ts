@@ -33,21 +33,19 @@ function contested({ g, rivals }: Candidates, answers: Value, worth: Value): Val
   return g.mul(answers, g.sub(g.constant(1), asNumber(g, g.op('Less', [counted, greatestOf(g, rivalling)]))))
 }
 
-/** Weight of overlaps in the cost, as published. */
-const overlapCost = 3
-
 /**
  * SimOTA (Ge et al., YOLOX, 2021): 1 for candidates that answer for their box, [P, 1]. A box gets as many as its ten greatest overlaps sum up
- * to, at least one, those of the least cost: the classes' and three times -log of the overlap. NanoDet-Plus's dynamic soft labels are this with
- * another cost of classes and 13 overlaps.
+ * to, at least one, those of the least cost: the classes' and three times -log of the overlap. NanoDet-Plus's dynamic soft labels and PicoDet's
+ * choice are this with other costs of classes, 13 overlaps, and six times the overlap's.
  * @param overlap with the box [P, 1]
  * @param classCost [P, 1]
  */
 export function simOta(
   input: Candidates,
-  { overlap, classCost, summed = 10 }: { overlap: Value; classCost: Value; summed?: number },
+  options: { overlap: Value; classCost: Value; summed?: number; overlapCost?: number },
 ): Value {
   const { g, weight } = input
+  const { overlap, classCost, summed = 10, overlapCost = 3 } = options
   const known = g.mul(given(g, overlap, 'candidates/overlap'), weight)
   const cost = g.sub(given(g, classCost, 'candidates/cost'), g.scale(g.log(g.add(known, g.constant(1e-8))), overlapCost))
   // Padding comes last.
