@@ -1,5 +1,6 @@
 /** A detector with two scales and about a thousand parameters, and one training step of it: every family of ops, small enough for a processor that poses as a graphics card. */
 import { cellsOf } from '../../trainer/detector/cells.ts'
+import { targetOptionsOf } from '../../trainer/detector/heads/table.ts'
 import { losses, trainingGraph } from '../../trainer/detector/loss.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import type { Specification } from '../../trainer/detector/specification.ts'
@@ -16,7 +17,10 @@ const batch = 2
 const classes = ['a', 'b']
 const strides = [8, 16]
 
-function network(random: Random) {
+/** Heads whose cells are fixed before the step, and chosen within it. */
+export type TinyHead = 'distances' | 'yolox'
+
+function network(random: Random, head: TinyHead) {
   const g = new GraphBuilder('tiny')
   const image = g.input('image', 'uint8', [1, size, size, 3])
   const pixels = g.op('Cast', [g.transpose(image, [0, 3, 1, 2])], { attributes: { to: 1 } })
@@ -61,9 +65,10 @@ function network(random: Random) {
       const [weight, bias] = [`head${i}.${part}.weight`, `head${i}.${part}.bias`]
       return { weight, bias, y: g.conv(level, filter(weight, [count, level.shape[1]!, 1, 1]), vector(bias, count, value)) }
     }
-    const [box, kind] = [last('box', 4, 0.7), last('class', classes.length, -1)]
+    const lead = head === 'yolox' ? 5 : 4
+    const [box, kind] = [last('box', lead, 0.7), last('class', classes.length, -1)]
     classifiers.push({ weight: kind.weight, bias: kind.bias })
-    return g.reshape(g.concat([box.y, kind.y], 1), [1, 4 + classes.length, -1])
+    return g.reshape(g.concat([box.y, kind.y], 1), [1, lead + classes.length, -1])
   })
   const all = g.op('Transpose', [g.concat(rows, 2)], { attributes: { perm: [0, 2, 1] }, name: 'rows' })
   const specification: Specification = {
@@ -71,7 +76,7 @@ function network(random: Random) {
     architecture: 'tiny',
     classes,
     resize: 'letterbox',
-    head: 'distances',
+    head,
     rows: all.name,
     feature: s16.name,
     strides,
@@ -83,12 +88,12 @@ function network(random: Random) {
 }
 
 /** What a runner is made from, and one batch of noise with boxes. The state is new each time. */
-export function tinyStep(): { options: Omit<StepRunnerOptions, 'workers'>; feeds: Feeds } {
+export function tinyStep(head: TinyHead = 'distances'): { options: Omit<StepRunnerOptions, 'workers'>; feeds: Feeds } {
   const random = new Random(7)
-  const { core, specification } = network(random)
-  const positives = 24
+  const { core, specification } = network(random, head)
+  const targets = { ...targetOptionsOf(specification, batch, 4), ...(head === 'distances' && { positives: 24 }) }
   const step = compileStep({
-    graph: trainingGraph(core, specification, { batch, width: size, height: size, positives }),
+    graph: trainingGraph(core, specification, { batch, width: size, height: size, positives: targets.positives }),
     losses: [...losses],
     parameters: [...core.initializers.keys()].filter((name) => /\.(weight|scale|bias)$/.test(name)),
     dialect: 'std',
@@ -116,9 +121,7 @@ export function tinyStep(): { options: Omit<StepRunnerOptions, 'workers'>; feeds
       },
       ...targetsOf(labels, {
         cells: cellsOf({ width: size, height: size, strides }),
-        classes: classes.length,
-        positives,
-        oneHot: false,
+        ...targets,
       }),
     },
   }

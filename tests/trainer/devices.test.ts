@@ -17,7 +17,7 @@ import { cardFrom } from '../../trainer/engine/devices/graphics-card.ts'
 import type { Runner, StepResult } from '../../trainer/engine/runner.ts'
 import { StepRunner } from '../../trainer/engine/step-runner.ts'
 import type { TrainerState } from '../../trainer/engine/trainer-state.ts'
-import { tinyStep } from '../support/tiny-step.ts'
+import { type TinyHead, tinyStep } from '../support/tiny-step.ts'
 
 const steps = 3
 const rates = { rate: 1e-3, averageDecay: 0.9 }
@@ -27,8 +27,8 @@ interface Course {
   readonly state: TrainerState
 }
 
-async function course(make: (options: ReturnType<typeof tinyStep>['options']) => Runner): Promise<Course> {
-  const { options, feeds } = tinyStep()
+async function course(make: (options: ReturnType<typeof tinyStep>['options']) => Runner, head: TinyHead): Promise<Course> {
+  const { options, feeds } = tinyStep(head)
   const runner = make(options)
   await runner.start()
   try {
@@ -41,7 +41,8 @@ async function course(make: (options: ReturnType<typeof tinyStep>['options']) =>
   }
 }
 
-const reference = course((options) => new StepRunner({ ...options, workers: 1 }))
+const onProcessor = (head: TinyHead) => course((options) => new StepRunner({ ...options, workers: 1 }), head)
+const references = { distances: onProcessor('distances'), yolox: onProcessor('yolox') }
 
 /** Distance of two vectors over the length of the second. */
 function distance(ours: Float32Array, theirs: Float32Array): number {
@@ -53,7 +54,13 @@ function distance(ours: Float32Array, theirs: Float32Array): number {
   return Math.sqrt(apart / length)
 }
 
+/** With a head whose cells are fixed before the step, and with one that chooses them within it. */
 async function hasTheSameCourse(device: Device, env?: NodeJS.ProcessEnv): Promise<{ description: string; software: boolean }> {
+  await sameCourse(device, 'yolox', env)
+  return await sameCourse(device, 'distances', env)
+}
+
+async function sameCourse(device: Device, head: TinyHead, env?: NodeJS.ProcessEnv) {
   let runner!: DeviceRunner
   let told!: { description: string; software: boolean }
   const ours = await course((options) => {
@@ -64,8 +71,8 @@ async function hasTheSameCourse(device: Device, env?: NodeJS.ProcessEnv): Promis
       await stop()
     }
     return runner
-  })
-  const theirs = await reference
+  }, head)
+  const theirs = await references[head]
   for (const [i, { losses, norm, skipped }] of ours.results.entries()) {
     const wanted = theirs.results[i]!
     assert.equal(skipped, false)
