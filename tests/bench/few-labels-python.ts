@@ -1,16 +1,21 @@
 /** Hands a training to few-labels-torch.py: the same start, labels, steps and rate; what it found comes back to be measured like ours. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { Type } from 'typebox'
 import { parseJson } from '../../protocol/parse.ts'
+import { defaultRecipe, type Recipe } from '../../protocol/recipe.ts'
 import type { LabelledSample } from '../../trainer/data/sample.ts'
+import { coreOf } from '../../trainer/detector/core.ts'
+import { specificationOf } from '../../trainer/detector/specification.ts'
 import type { EvaluatedPicture } from '../../trainer/evaluation/coco.ts'
+import { layersOf, stageRates } from '../../trainer/loop/layers.ts'
 import { startingModel, type TrainOptions } from '../../trainer/loop/train.ts'
+import { readOnnx } from '../../trainer/onnx/read.ts'
 
 const Answer = Type.Object({
   seconds: Type.Number(),
@@ -24,6 +29,12 @@ const Answer = Type.Object({
     ),
   ),
 })
+
+/** Factors of the learning rate by parameter. */
+function stageRatesOf(file: Uint8Array, { rateDecay }: Recipe): Record<string, number> {
+  const graph = readOnnx(file)
+  return Object.fromEntries(stageRates(layersOf(coreOf(graph, specificationOf(graph))), rateDecay))
+}
 
 export async function trainWithPyTorch(
   options: TrainOptions,
@@ -46,6 +57,7 @@ export async function trainWithPyTorch(
         seed: options.seed,
         batch: options.batch ?? 8,
         rate: options.rate ?? 7e-4,
+        stageRates: stageRatesOf(await readFile(model), { ...defaultRecipe, ...options.recipe }),
       }),
     )
     const [answer, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')])

@@ -1,6 +1,6 @@
 """An ordinary PyTorch fine-tuning of a YOLOX-headed file by the trainer's own recipe, for comparison only.
 
-Reads a job (JSON) from standard input: the starting file as Muninn would begin with it, pictures with their boxes, size, steps, rate
+Reads a job (JSON) from standard input: the starting file as Muninn would begin with it, pictures with their boxes, size, steps, rates
 and seed. Writes the seconds that training took and the detections on the held-out pictures. Same start, losses, assignment (SimOTA),
 optimiser, schedule, moving average and augmentation; another framework, random numbers and data loader.
 """
@@ -260,7 +260,7 @@ names = {slot: name for name, slot in net.slots.items()}
 groups = [
     {
         "params": [p],
-        "scale": 1 if names[i] in net.heads else 0.6,
+        "scale": (1 if names[i] in net.heads else 0.6) * job["stageRates"][names[i]],
         "weight_decay": 0.02 if p.dim() > 1 else 0,
     }
     for i, p in enumerate(net.weights)

@@ -39,6 +39,9 @@ export const variants: Readonly<Record<string, Variant>> = {
   'rate-2': { words: 'twice the learning rate', options: { rate: 1.4e-3 } },
   'rate-4': { words: 'four times the learning rate', options: { rate: 2.8e-3 } },
   'rate-half': { words: 'half of the learning rate', options: { rate: 3.5e-4 } },
-  'rate-quarter': { words: 'a quarter of the learning rate', options: { rate: 1.75e-4 } },
-  'rate-eighth': { words: 'an eighth of the learning rate', options: { rate: 8.75e-5 } },
+  'even-rate': { words: 'all stages at one learning rate', options: { recipe: { rateDecay: 1 } } },
+  'steep-rate': {
+    words: 'each stage further from the head at a third of the learning rate',
+    options: { recipe: { rateDecay: 1 / 3 } },
+  },
 }

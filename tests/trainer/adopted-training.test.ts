@@ -94,7 +94,8 @@ describe('an adopted detector', () => {
         batch: 4,
         rate: 4e-3,
         seed: 3,
-        recipe: { mosaic: 0, plain: 0.8 },
+        // Its layers know nothing yet that should be kept.
+        recipe: { mosaic: 0, plain: 0.8, rateDecay: 1 },
         onProgress: ({ losses }) => seen.push(losses.loss!),
       })
       const average = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length

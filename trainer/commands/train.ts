@@ -5,6 +5,8 @@ import { basename, join, resolve } from 'node:path'
 import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Quantization } from '../../protocol/http/training.ts'
+import { parse } from '../../protocol/parse.ts'
+import { type Recipe, RecipeChanges } from '../../protocol/recipe.ts'
 import { type DataSet, readDataSet } from '../data/data-set.ts'
 import { pictureNames, some } from '../data/declared.ts'
 import { objectsOf } from '../data/sample.ts'
@@ -19,6 +21,11 @@ import { measureForReport } from '../report/measured.ts'
 import { reportPage } from '../report/page.ts'
 import { trainingReport } from '../report/training-report.ts'
 import { duration, ProgressDisplay } from './progress.ts'
+
+function rateDecayOf(text: string | undefined): Partial<Recipe> {
+  const rateDecay = number(text, 'rate-decay')
+  return rateDecay === null ? {} : parse(RecipeChanges, { rateDecay }, '--rate-decay')
+}
 
 function number(text: string | undefined, flag: string): number | null {
   if (text === undefined) return null
@@ -70,7 +77,11 @@ everything learnt so far; the same command goes on from there.`,
       type: 'string',
       description: 'leave the first layers as they are: 0.5 for half of them, 3 for three stages of the backbone',
     },
-    'rate-decay': { type: 'string', description: 'slower by this factor for each stage further from the head, as 0.8' },
+    'rate-decay': {
+      type: 'string',
+      description:
+        'factor of the learning rate for each stage further from the head, where it goes on from a model; 0.5 when left out, 1: all alike',
+    },
     device: {
       type: 'string',
       default: 'auto',
@@ -128,9 +139,8 @@ everything learnt so far; the same command goes on from there.`,
       minutes: number(args.minutes, 'minutes') ?? undefined,
       rate: number(args['learning-rate'], 'learning-rate'),
       freeze: number(args.freeze, 'freeze') ?? undefined,
-      rateDecay: number(args['rate-decay'], 'rate-decay') ?? undefined,
       batch: number(args.batch, 'batch')!,
-      recipe: parseRecipe(args.recipe),
+      recipe: { ...parseRecipe(args.recipe), ...rateDecayOf(args['rate-decay']) },
       choose: shareOf(args.choose, 'choose'),
       unlabelled: await unlabelledOf(args),
       seed,

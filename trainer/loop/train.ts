@@ -66,8 +66,6 @@ export interface TrainOptions {
   readonly batch?: number
   /** Below 1: this share of the layers stays as it is, first to last; from 1 on: so many of the backbone's stages. */
   readonly freeze?: number
-  /** Factor of the learning rate for each stage further from the head; 1 when left out. */
-  readonly rateDecay?: number
   readonly seed?: number
   readonly workers?: number
   /** Where the steps are computed; `auto` measures what there is. The processor when left out. */
@@ -234,10 +232,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     if (!allFinite(start.core.initializers.get(name)!.data as Float32Array))
       throw new MuninnError('BAD_MODEL', `the base model cannot be trained: ${name} holds NaN or infinity`)
   const { specification, width, height } = start
-  const { freeze, rateDecay } = options
+  const { freeze } = options
   const layers = layersOf(start.core)
   const peak = peakRate(options)
-  const rates = stageRates(layers, rateDecay)
+  const rates = stageRates(layers, options.base ? recipe.rateDecay : 1)
   const heads = new Set(specification.classifiers.flatMap(({ weight, bias }) => [weight, bias]))
   const planned = (device: Device, input: Input = start) =>
     planOn(device, {
@@ -285,7 +283,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const plan = await planned(device)
   const { step } = plan
   const perStep = plan.micro * plan.parts
-  const fingerprint = fingerprintOf(options, { perStep, peak, recipe, freeze, rateDecay })
+  const fingerprint = fingerprintOf(options, { perStep, peak, recipe, freeze })
   const resumed = resumeFrom(options.resume, fingerprint, onLog)
   const state = resumed?.state ?? fresh(plan)
   steps = resumed?.steps ?? plannedSteps(options, perStep)
