@@ -37,9 +37,10 @@ export const Recipe = Type.Object(
     patience: Type.Integer({ minimum: 0, maximum: 20 }),
     /**
      * Where a training goes on from a model: factor of the learning rate for each stage of the backbone further from the head (discriminative
-     * fine-tuning, Howard and Ruder 2018). What the first layers have learnt of thousands of pictures is soon lost to a hundred.
+     * fine-tuning, Howard and Ruder 2018). null: a half for a detector that was adopted, whose first layers have learnt of more pictures than
+     * people here will ever label; 1 for the built-in one, which has seen little else than its own camera.
      */
-    rateDecay: Type.Number({ minimum: 0.05, maximum: 1 }),
+    rateDecay: Type.Union([Type.Number({ minimum: 0.05, maximum: 1 }), Type.Null()]),
     /** Nesterov momentum of stochastic gradient descent (Sutskever et al. 2013), 0.9 as YOLOX was published; 0: AdamW. */
     momentum: Type.Number({ minimum: 0, maximum: 0.99 }),
     /** Share of the pictures that is kept back from training, to fit on it what a score is worth; 0: scores stay as they are. */
@@ -66,7 +67,7 @@ export const defaultRecipe: Recipe = {
   pseudo: 0.4,
   multiScale: 0,
   patience: 0,
-  rateDecay: 0.5,
+  rateDecay: null,
   momentum: 0,
   calibrate: 0,
 }

@@ -14,7 +14,7 @@ import { coreOf } from '../../trainer/detector/core.ts'
 import { specificationOf } from '../../trainer/detector/specification.ts'
 import type { EvaluatedPicture } from '../../trainer/evaluation/coco.ts'
 import { layersOf, stageRates } from '../../trainer/loop/layers.ts'
-import { startingModel, type TrainOptions } from '../../trainer/loop/train.ts'
+import { rateDecayOf, startingModel, type TrainOptions } from '../../trainer/loop/train.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 
 const Answer = Type.Object({
@@ -31,9 +31,10 @@ const Answer = Type.Object({
 })
 
 /** Factors of the learning rate by parameter. */
-function stageRatesOf(file: Uint8Array, { rateDecay }: Recipe): Record<string, number> {
+function stageRatesOf(file: Uint8Array, recipe: Recipe): Record<string, number> {
   const graph = readOnnx(file)
-  return Object.fromEntries(stageRates(layersOf(coreOf(graph, specificationOf(graph))), rateDecay))
+  const specification = specificationOf(graph)
+  return Object.fromEntries(stageRates(layersOf(coreOf(graph, specification)), rateDecayOf(recipe, specification)))
 }
 
 export async function trainWithPyTorch(

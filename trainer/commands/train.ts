@@ -22,7 +22,7 @@ import { reportPage } from '../report/page.ts'
 import { trainingReport } from '../report/training-report.ts'
 import { duration, ProgressDisplay } from './progress.ts'
 
-function rateDecayOf(text: string | undefined): Partial<Recipe> {
+function toldRateDecay(text: string | undefined): Partial<Recipe> {
   const rateDecay = number(text, 'rate-decay')
   return rateDecay === null ? {} : parse(RecipeChanges, { rateDecay }, '--rate-decay')
 }
@@ -80,7 +80,7 @@ everything learnt so far; the same command goes on from there.`,
     'rate-decay': {
       type: 'string',
       description:
-        'factor of the learning rate for each stage further from the head, where it goes on from a model; 0.5 when left out, 1: all alike',
+        'factor of the learning rate for each stage further from the head, where it goes on from a model; left out: 0.5 for an adopted detector, 1 (all alike) for the built-in one',
     },
     device: {
       type: 'string',
@@ -140,7 +140,7 @@ everything learnt so far; the same command goes on from there.`,
       rate: number(args['learning-rate'], 'learning-rate'),
       freeze: number(args.freeze, 'freeze') ?? undefined,
       batch: number(args.batch, 'batch')!,
-      recipe: { ...parseRecipe(args.recipe), ...rateDecayOf(args['rate-decay']) },
+      recipe: { ...parseRecipe(args.recipe), ...toldRateDecay(args['rate-decay']) },
       choose: shareOf(args.choose, 'choose'),
       unlabelled: await unlabelledOf(args),
       seed,

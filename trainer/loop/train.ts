@@ -189,6 +189,10 @@ export function peakRate({ rate, base, batch = 8, recipe }: Pick<TrainOptions, '
 /** Of weights, not of biases and scales; momentum's, which enters the gradient, as YOLOX was published. */
 const decayOf = ({ momentum }: Recipe): number => (momentum > 0 ? 5e-4 : 0.02)
 
+/** Factor of the learning rate for each stage further from the head, where a training goes on from a model. */
+export const rateDecayOf = ({ rateDecay }: Pick<Recipe, 'rateDecay'>, { head }: Pick<Specification, 'head'>): number =>
+  rateDecay ?? (head === 'distances' ? 1 : 0.5)
+
 /** Updates that a training without a time limit takes. */
 export function plannedSteps({ steps, epochs, samples, batch = 8 }: TrainOptions, perStep = batch): number {
   return steps ?? Math.max(30, Math.ceil(((epochs ?? epochsFor(samples.length)) * samples.length) / perStep))
@@ -235,7 +239,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { freeze } = options
   const layers = layersOf(start.core)
   const peak = peakRate(options)
-  const rates = stageRates(layers, options.base ? recipe.rateDecay : 1)
+  const rates = stageRates(layers, options.base ? rateDecayOf(recipe, specification) : 1)
   const heads = new Set(specification.classifiers.flatMap(({ weight, bias }) => [weight, bias]))
   const planned = (device: Device, input: Input = start) =>
     planOn(device, {
