@@ -391,8 +391,9 @@ const cases: Case[] = [
       return rowsOf(scores!, C + 1).map(([, ...kinds], i) => {
         const [x, y, side] = priors[i]!
         const [dx, dy, dw, dh] = offsets[i] as [number, number, number, number]
-        const sized = (d: number) => side * Math.exp(0.2 * d)
-        return { box: centred(x + 0.1 * dx * side, y + 0.1 * dy * side, sized(dw), sized(dh)), scores: kinds }
+        const [w, h] = [Math.min(side, width), Math.min(side, height)]
+        const box = centred(x + 0.1 * dx * w, y + 0.1 * dy * h, w * Math.exp(0.2 * dw), h * Math.exp(0.2 * dh))
+        return { box, scores: kinds }
       })
     },
     architecture: 'ssd',

@@ -127,7 +127,7 @@ interface Priors {
   readonly decodes: boolean
 }
 
-/** Ultra-Light-Fast-Generic-Face-Detector (Linzaer 2019): RFB and slim, with square priors. */
+/** Ultra-Light-Fast-Generic-Face-Detector (Linzaer 2019): RFB and slim, with square priors, clipped to the picture's size. */
 const ultraLight = {
   strides: [8, 16, 32, 64],
   sides: [
@@ -149,7 +149,7 @@ function publishedPriors(foreign: Foreign, grids: readonly Grid[], perCell: read
     return perCell[i] === sides[i]?.length && columns === Math.ceil(width / stride) && rows === Math.ceil(height / stride)
   })
   if (!fits || grids.length !== strides.length) return undefined
-  const anchors = sides.map((each) => each.map((side): [number, number] => [side, side]))
+  const anchors = sides.map((each) => each.map((side): [number, number] => [Math.min(side, width), Math.min(side, height)]))
   return { grids, anchors, strides, variances, evenCells: true, clampedCells: false, decodes: false }
 }
 
