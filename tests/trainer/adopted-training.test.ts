@@ -100,8 +100,8 @@ describe('an adopted detector', () => {
       })
       const average = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
       const [first, last] = [average(seen.slice(0, 10)), average(seen.slice(-10))]
-      // The better it gets, the more cells answer for a box where they follow the predictions: that loss falls less.
-      assert.ok(last < (headOf(specification).slots ? 0.8 : 0.6) * first, `the loss went from ${first} to ${last}`)
+      // The better it gets, the more cells of it answer for a box, and each counts by its score: that loss falls less.
+      assert.ok(last < (specification.head === 'nanodet-plus' ? 0.8 : 0.6) * first, `the loss went from ${first} to ${last}`)
       assert.equal(result.specification.head, specification.head)
       const { pictures } = await measureModel(result.model, { samples, classes })
       const { mAP50 } = precisionOf(score(pictures, classes.length))

@@ -15,7 +15,7 @@ import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { compileStep } from '../../trainer/engine/step-graph.ts'
 import { layersOf, stageRates, trainedParameters } from '../../trainer/loop/layers.ts'
-import { train } from '../../trainer/loop/train.ts'
+import { rateDecayOf, train } from '../../trainer/loop/train.ts'
 import type { Graph } from '../../trainer/onnx/graph.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
@@ -133,5 +133,15 @@ describe('training with frozen layers', () => {
       half!.graph.nodes.length < 0.75 * whole!.graph.nodes.length,
       `${half!.graph.nodes.length} of ${whole!.graph.nodes.length} nodes`,
     )
+  })
+})
+
+describe('the rate of the first layers', () => {
+  it('is halved by each stage for a detector that was adopted and is the same for the built-in one, unless a recipe says otherwise', () => {
+    const of = (head: 'yolox' | 'distances', rateDecay: number | null) => rateDecayOf({ rateDecay }, { head })
+    assert.equal(of('yolox', null), 0.5)
+    assert.equal(of('distances', null), 1)
+    assert.equal(of('yolox', 1), 1)
+    assert.equal(of('distances', 0.3), 0.3)
   })
 })

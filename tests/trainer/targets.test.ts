@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { candidatesAround, nineOfEachGrid } from '../../trainer/detector/assignment.ts'
 import { cellsOf } from '../../trainer/detector/cells.ts'
+import { roomFor } from '../../trainer/detector/heads/table.ts'
 import { type Label, targetsOf } from '../../trainer/detector/targets.ts'
 
 const cells = cellsOf({ width: 128, height: 128, strides: [8, 16, 32] })
@@ -79,5 +80,12 @@ describe('targets', () => {
     const left = alone(box(10)).filter((cell) => !alone(box(30)).includes(cell))
     assert.ok(left.length > 0)
     for (const cell of left) assert.equal((feeds.rowWeight!.data as Float32Array)[cell], 0)
+  })
+
+  it('have room for twice as many boxes as the fullest picture has, within limits', () => {
+    const of = (...counts: number[]) => counts.map((length) => ({ labels: Array.from({ length }) }))
+    assert.equal(roomFor(of(3, 12, 7)), 24)
+    assert.equal(roomFor(of(0, 1)), 8)
+    assert.equal(roomFor(of(200)), 64)
   })
 })

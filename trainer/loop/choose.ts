@@ -19,7 +19,7 @@ export interface Choice {
 export const choices: readonly Choice[] = [
   { name: 'as by default', rate: 1, recipe: {} },
   { name: 'twice the rate', rate: 2, recipe: {} },
-  { name: 'all layers at one rate', rate: 1, recipe: { rateDecay: 1 } },
+  { name: 'half of the rate', rate: 0.5, recipe: {} },
   { name: 'twice the rate, mild', rate: 2, recipe: { scale: 0.5, colour: 0.5, mosaic: 0.25 } },
 ]
 

@@ -20,7 +20,7 @@ function greatest(g: GraphBuilder, values: Value, count: Value): Value {
 }
 
 /** The greatest value of each box's candidates [T, 1]. @param values [T, slots] */
-export const greatestOf = (g: GraphBuilder, values: Value): Value =>
+const greatestOf = (g: GraphBuilder, values: Value): Value =>
   g.op('ReduceMax', [values], { attributes: { axes: [1], keepdims: 1 } })
 
 /** Below every worth that counts, and finite. */

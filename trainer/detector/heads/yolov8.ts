@@ -7,6 +7,7 @@ import { columns, type HeadKind } from './head.ts'
 
 /** As published. */
 const gains = { box: 7.5, distribution: 1.5, classes: 0.5 }
+
 export const yolov8: HeadKind = {
   ...distribution,
   oneHot: true,
