@@ -34,7 +34,8 @@ describe('the loop, end to end', { skip: noBrowser }, () => {
 
 async function turn(t: TestContext, external: boolean): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'muninn-loop-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  // What is still being stopped may write a last file into it.
+  t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 }))
   const flags = external ? ['--broker', (await startMosquitto(t)).url] : []
   const hub = await startHub(folder, ['--demo', ...flags])
   t.after(() => hub.child.stop())
@@ -95,7 +96,7 @@ async function turn(t: TestContext, external: boolean): Promise<void> {
   await page.keyboard.press('Control+Shift+z')
   assert.equal(await boxes(), before + 1)
   await page.keyboard.press('Enter')
-  const accepted = await waitFor(api, '/api/samples?state=accepted&limit=5', SamplePage, ({ total }) => total >= 1, 30)
+  const accepted = await waitFor(api, '/api/samples?state=accepted&limit=5', SamplePage, ({ samples }) => samples.length >= 1, 30)
   const drawn = accepted.samples.flatMap(({ annotations }) => annotations ?? []).filter(({ source }) => source === 'person')
   assert.ok(drawn.length >= 1, "the person's own box is kept as such")
 
