@@ -2,6 +2,9 @@
 import { type Static, Type } from 'typebox'
 import { Share } from './primitives.ts'
 
+/** Bounds of `rateDecay`. */
+export const ratesOfStages = { minimum: 0.05, maximum: 1 }
+
 export const Recipe = Type.Object(
   {
     /** Share of batches' pictures that are made of four (YOLOv4, Bochkovskiy et al. 2020). */
@@ -40,7 +43,7 @@ export const Recipe = Type.Object(
      * fine-tuning, Howard and Ruder 2018). null: a half for a detector that was adopted, whose first layers have learnt of more pictures than
      * people here will ever label; 1 for the built-in one, which has seen little else than its own camera.
      */
-    rateDecay: Type.Union([Type.Number({ minimum: 0.05, maximum: 1 }), Type.Null()]),
+    rateDecay: Type.Union([Type.Number(ratesOfStages), Type.Null()]),
     /** Nesterov momentum of stochastic gradient descent (Sutskever et al. 2013), 0.9 as YOLOX was published; 0: AdamW. */
     momentum: Type.Number({ minimum: 0, maximum: 0.99 }),
     /** Share of the pictures that is kept back from training, to fit on it what a score is worth; 0: scores stay as they are. */

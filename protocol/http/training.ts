@@ -228,7 +228,7 @@ export const Run = Type.Object(
     id: Type.Integer(),
     state: RunState,
     dataset: DatasetVersion,
-    /** Model that training starts from; null: from scratch. */
+    /** Model that training starts from; null: from the street detector that comes with Muninn. */
     base: nullable(Sha256),
     champion: nullable(Sha256),
     settings: TrainingSettings,

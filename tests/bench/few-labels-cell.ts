@@ -4,6 +4,7 @@ import { appendFile, mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Static, Type } from 'typebox'
 import { parse, parseJson } from '../../protocol/parse.ts'
+import type { DeviceChoice } from '../../trainer/engine/devices/choose-device.ts'
 import type { EvaluatedPicture } from '../../trainer/evaluation/coco.ts'
 import { precisionOf, score } from '../../trainer/evaluation/compare.ts'
 import { measureModel } from '../../trainer/evaluation/measure.ts'
@@ -82,13 +83,14 @@ export async function runCell(options: {
   base: Uint8Array | null
   size: number
   steps: number
+  device: DeviceChoice
   out: string
   python: string
 }): Promise<Cell> {
-  const { key, set, variant, base, size, steps, out, python } = options
+  const { key, set, variant, base, size, steps, device, out, python } = options
   const { classes, pool, heldOut } = set
   const samples = drawLabels(pool, key.labels, key.seed)
-  const settings = { base, classes, samples, inputSize: size, steps, seed: key.seed, ...variant.options }
+  const settings = { base, classes, samples, inputSize: size, steps, device, seed: key.seed, ...variant.options }
   const { pictures, seconds } = variant.python
     ? await trainWithPyTorch(settings, { heldOut, python })
     : await trainHere(settings, { variant, pool, heldOut })

@@ -53,6 +53,7 @@ export async function trainWithPyTorch(
         samples: options.samples,
         heldOut: heldOut.map(({ path }) => path),
         classes: options.classes.length,
+        device: options.device === 'cpu' ? 'cpu' : 'cuda',
         size: options.inputSize,
         steps: options.steps,
         seed: options.seed,

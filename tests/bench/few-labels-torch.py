@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from onnx import numpy_helper
 
 job = json.load(sys.stdin)
+device = job["device"]
 size, steps, classes, batch = job["size"], job["steps"], job["classes"], job["batch"]
 torch.manual_seed(job["seed"])
 cv2.setNumThreads(0)  # its threads do not survive the fork of the loader
@@ -236,7 +237,7 @@ def sim_ota(out, cells, boxes, labels):
 
 
 def loss_of(out, cells, truths):
-    found = [sim_ota(rows, cells, *each) if len(each[0]) else (torch.zeros(0, dtype=torch.int64),) * 2 for rows, each in zip(out, truths)]
+    found = [sim_ota(rows, cells, *each) if len(each[0]) else (torch.zeros(0, dtype=torch.int64, device=device),) * 2 for rows, each in zip(out, truths)]
     rows = torch.cat([i * len(cells) + cell for i, (cell, _) in enumerate(found)])
     target = torch.cat([boxes[truth] for (boxes, _), (_, truth) in zip(truths, found)])
     hot = torch.cat([labels[truth] for (_, labels), (_, truth) in zip(truths, found)])
@@ -254,8 +255,9 @@ def loss_of(out, cells, truths):
     return terms / max(1, len(rows))
 
 
-net = OnnxNet(job["model"])
-cells = torch.from_numpy(np.concatenate(cells_of(net.strides)).astype(np.float32))
+net = OnnxNet(job["model"]).to(device)
+net.constants = {name: value.to(device) if value.is_floating_point() else value for name, value in net.constants.items()}
+cells = torch.from_numpy(np.concatenate(cells_of(net.strides)).astype(np.float32)).to(device)
 names = {slot: name for name, slot in net.slots.items()}
 groups = [
     {
@@ -275,7 +277,7 @@ for step, (images, truths) in enumerate(loader):
     rate = job["rate"] * ((step + 1) / warm if step < warm else 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share)))
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
-    loss = loss_of(net(images), cells, truths)
+    loss = loss_of(net(images.to(device)), cells, [[each.to(device) for each in truth] for truth in truths])
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(net.parameters(), 35)
@@ -296,9 +298,9 @@ for path in job["heldOut"]:
     small = cv2.resize(image, (int(image.shape[1] * scale + 1e-6), int(image.shape[0] * scale + 1e-6)), interpolation=cv2.INTER_LINEAR)
     canvas[: small.shape[0], : small.shape[1]] = small
     with torch.no_grad():
-        out = net(torch.from_numpy(canvas[None]))[0]
-    boxes = decode(out, cells).numpy()
-    scores = (out[:, 5:].sigmoid() * out[:, 4:5].sigmoid()).numpy()
+        out = net(torch.from_numpy(canvas[None]).to(device))[0]
+    boxes = decode(out, cells).cpu().numpy()
+    scores = (out[:, 5:].sigmoid() * out[:, 4:5].sigmoid()).cpu().numpy()
     best = scores.max(1)
     order = [i for i in np.argsort(-best, kind="stable") if best[i] > 0.05]
     kept = []

@@ -4,7 +4,7 @@
  * The table and the page are written at the end of each.
  *
  *   npm run bench:few-labels -- --datasets bccd,license-plate --labels 50,100,200 --seeds 1,2 --variants base,mixup [--base yolox|demo|none|file.onnx]
- *     [--size 320] [--steps 400] [--minutes 60] [--folder ../shared/data/datasets] [--out few-labels] [--python python3]
+ *     [--size 320] [--steps 400] [--device cpu|webgpu|cuda] [--minutes 60] [--folder ../shared/data/datasets] [--out few-labels] [--python python3]
  */
 import { mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -13,6 +13,7 @@ import { adopt } from '../../trainer/adapters/adopt-file.ts'
 import { readClasses } from '../../trainer/adapters/class-names.ts'
 import { yolox } from '../../trainer/adapters/yolox.ts'
 import { deployed } from '../../trainer/detector/deploy.ts'
+import { parseDevice } from '../../trainer/engine/devices/choose-device.ts'
 import { meanOf } from '../../trainer/evaluation/average-precision.ts'
 import { calibrationOf } from '../../trainer/evaluation/calibration.ts'
 import { score } from '../../trainer/evaluation/compare.ts'
@@ -36,6 +37,8 @@ const { values } = parseArgs({
     base: { type: 'string', default: 'yolox' },
     size: { type: 'string', default: '320' },
     steps: { type: 'string', default: '400' },
+    /** PyTorch takes CUDA on any other than the processor. */
+    device: { type: 'string', default: 'cpu' },
     /** No cell is begun after so long; the same command goes on. */
     minutes: { type: 'string', default: '100000' },
     folder: { type: 'string', default: sharedData('datasets') },
@@ -48,6 +51,7 @@ const list = (text: string) => text.split(',').filter((each) => each !== '')
 const names = list(values.variants)
 for (const name of names)
   if (!variants[name]) throw new Error(`there is no variant ${name}; there are ${Object.keys(variants).join(', ')}`)
+const device = parseDevice(values.device)
 const [size, steps, out] = [Number(values.size), Number(values.steps), resolve(values.out)]
 const setting = `${values.base.split('/').at(-1)}-${size}px-${steps}steps`
 
@@ -118,7 +122,7 @@ const missing = wanted.filter(({ key }) => !cells.some((cell) => sameCell(cell, 
 console.log(`${wanted.length} cells, ${missing.length} to run: ${setting}`)
 for (const [i, { set, key }] of missing.entries()) {
   if (late()) break
-  const cell = await runCell({ key, set, variant: variants[key.variant]!, base, size, steps, out, python: values.python })
+  const cell = await runCell({ key, set, variant: variants[key.variant]!, base, size, steps, device, out, python: values.python })
   cells = [...cells, cell]
   console.log(
     `${i + 1}/${missing.length}  ${key.dataset} ${key.labels} seed ${key.seed} ${key.variant}: mAP50 ${cell.mAP50.toFixed(3)}, mAP50-95 ${cell['mAP50-95'].toFixed(3)}, ${cell.seconds.toFixed(0)} s`,

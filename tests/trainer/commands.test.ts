@@ -10,7 +10,9 @@ import { fileURLToPath } from 'node:url'
 import sharp from 'sharp'
 import { kinds } from '../../edge-agent/demo/objects.ts'
 import { renderStreet } from '../../edge-agent/demo/street.ts'
+import { streetBase } from '../../trainer/base/street.ts'
 import { cocoNames } from '../../trainer/evaluation/coco.ts'
+import { readOnnx } from '../../trainer/onnx/read.ts'
 import { commandLine } from '../../trainer/report/command.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'muninn-commands-'))
@@ -154,6 +156,45 @@ describe('muninn train', () => {
     const report = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')) as Record<string, unknown>
     assert.deepEqual(Object.keys(report.validation as object), [...cocoNames])
     assert.match(readFileSync(join(out, 'report.html'), 'utf8'), /muninn train --data .*--size 96/)
+  })
+
+  it('goes on from the street detector that comes with it, or with --base none from random weights', async () => {
+    // Filters of the first layer: one short epoch hardly moves them. The seed is not the one that the shipped file once began with.
+    const first = (file: Uint8Array) => {
+      const filters = [...readOnnx(file).initializers.values()].find(({ shape }) => shape.length === 4 && shape[1] === 3)
+      return filters!.data as Float32Array
+    }
+    const shipped = first(await streetBase())
+    const size = Math.hypot(...shipped)
+    const moved = async (...more: readonly string[]) => {
+      const out = join(folder, `from-${more.length}`)
+      const args = [
+        '--data',
+        street,
+        '--size',
+        '64',
+        '--epochs',
+        '1',
+        '--batch',
+        '4',
+        '--seed',
+        '7',
+        '--no-quantize',
+        '--out',
+        out,
+      ]
+      const { code, err } = await muninn('train', ...args, ...more)
+      assert.equal(code, 0, err)
+      return Math.hypot(...first(readFileSync(join(out, 'model.onnx'))).map((each, i) => each - shipped[i]!)) / size
+    }
+    const [without, none] = [await moved(), await moved('--base', 'none')]
+    assert.ok(without > 0 && without < 0.2, `left out: moved by ${without}`)
+    assert.ok(none > 0.5, `none: ${none} away`)
+  })
+
+  it('names the bounds of --rate-decay', async () => {
+    const { code, err } = await muninn('train', '--data', street, '--out', join(folder, 'never'), '--rate-decay', '7')
+    assert.deepEqual([code, /--rate-decay 7: a number from 0.05 to 1 is wanted/.test(err)], [2, true], err)
   })
 
   it('tells a command again so that a shell takes it', () => {

@@ -5,8 +5,8 @@ import { basename, join, resolve } from 'node:path'
 import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Quantization } from '../../protocol/http/training.ts'
-import { parse } from '../../protocol/parse.ts'
-import { type Recipe, RecipeChanges } from '../../protocol/recipe.ts'
+import { type Recipe, ratesOfStages } from '../../protocol/recipe.ts'
+import { streetBase } from '../base/street.ts'
 import { type DataSet, readDataSet } from '../data/data-set.ts'
 import { pictureNames, some } from '../data/declared.ts'
 import { objectsOf } from '../data/sample.ts'
@@ -24,7 +24,11 @@ import { duration, ProgressDisplay } from './progress.ts'
 
 function toldRateDecay(text: string | undefined): Partial<Recipe> {
   const rateDecay = number(text, 'rate-decay')
-  return rateDecay === null ? {} : parse(RecipeChanges, { rateDecay }, '--rate-decay')
+  if (rateDecay === null) return {}
+  const { minimum, maximum } = ratesOfStages
+  if (rateDecay < minimum || rateDecay > maximum)
+    throw new MuninnError('INVALID_INPUT', `--rate-decay ${text}: a number from ${minimum} to ${maximum} is wanted`)
+  return { rateDecay }
 }
 
 function number(text: string | undefined, flag: string): number | null {
@@ -52,6 +56,11 @@ async function unlabelledOf({ unlabelled, teacher }: { unlabelled?: string; teac
   return { paths: paths.map((name) => join(unlabelled, name)), teacher: teacher ? await readFile(teacher) : null }
 }
 
+const baseOf = async (path: string | undefined): Promise<Uint8Array | null> => {
+  if (path === 'none') return null
+  return path === undefined ? await streetBase() : await readFile(path)
+}
+
 export const train = defineCommand({
   meta: {
     name: 'train',
@@ -66,7 +75,11 @@ everything learnt so far; the same command goes on from there.`,
   args: {
     data: { type: 'string', description: 'folder with labelled pictures', required: true },
     out: { type: 'string', description: 'folder for model.onnx, report.html, report.json and the checkpoint', required: true },
-    base: { type: 'string', description: 'deployed model to go on from; left out: the built-in network from scratch' },
+    base: {
+      type: 'string',
+      description:
+        'deployed model to go on from; left out: the street detector that comes with Muninn; none: the built-in network from scratch',
+    },
     validate: { type: 'string', description: 'folder with labelled pictures to measure the model on' },
     'skip-broken': { type: 'boolean', description: 'leave out pictures that are missing or cannot be decoded' },
     size: { type: 'string', default: '320', description: 'side of the input in pixels, a multiple of 32' },
@@ -133,7 +146,7 @@ everything learnt so far; the same command goes on from there.`,
     let mAP50: number | null = null
     const result = await trainInto(args.out, {
       data,
-      base: args.base ? await readFile(args.base) : null,
+      base: await baseOf(args.base),
       inputSize,
       epochs: number(args.epochs, 'epochs'),
       minutes: number(args.minutes, 'minutes') ?? undefined,

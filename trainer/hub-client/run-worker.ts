@@ -14,6 +14,7 @@ import {
   type RunReport,
 } from '../../protocol/http/training.ts'
 import { FileReference } from '../../protocol/manifest.ts'
+import { streetBase } from '../base/street.ts'
 import type { LabelledSample } from '../data/sample.ts'
 import type { DeviceChoice } from '../engine/devices/choose-device.ts'
 import { precisionOf, score } from '../evaluation/compare.ts'
@@ -110,9 +111,10 @@ export class RunWorker {
     const { classes } = dataset
     const onFile = (step: number, steps: number) => this.#at({ phase: 'fetching', step, steps })
     const { training, heldOut, unlabelled, notes } = await fetchRunData(this.#lease, { api: this.#api, files, signal, onFile })
-    const base = baseManifest && baseTrainingFile ? await files.trainingFile(baseManifest.file.sha256, baseTrainingFile) : null
+    const base =
+      baseManifest && baseTrainingFile ? await files.trainingFile(baseManifest.file.sha256, baseTrainingFile) : await streetBase()
     this.#say(
-      `${training.samples.length} pictures to train on, ${heldOut.samples.length} held out; ${base ? `from ${baseManifest!.name} v${baseManifest!.version}` : 'from scratch'}`,
+      `${training.samples.length} pictures to train on, ${heldOut.samples.length} held out; from ${baseManifest ? `${baseManifest.name} v${baseManifest.version}` : 'the street detector that comes with Muninn'}`,
     )
 
     for (const note of notes) this.#say(note)

@@ -73,7 +73,7 @@ export default function RunPage() {
     <>
       <PageHead
         title={t('Run {{id}}', { id })}
-        about={`${t('Dataset version')} ${dataset.id} · ${dataset.train} + ${dataset.heldOut} ${t('pictures')} · ${t('from')} ${base ? short(base) : t('scratch')} · ${settings.inputSize} px`}
+        about={`${t('Dataset version')} ${dataset.id} · ${dataset.train} + ${dataset.heldOut} ${t('pictures')} · ${t('from')} ${base ? short(base) : t('the street detector')} · ${settings.inputSize} px`}
       >
         <Badge color={runColors[state]} size="lg" variant="light">
           {t(state)}

@@ -136,11 +136,12 @@ function NewRun({ onDone }: { onDone: (id: number) => void }) {
       seed: 1,
     },
   })
+  const hasChampion = (models.data ?? []).some(({ role }) => role === 'champion')
   const start = useMutation({
     mutationFn: ({ dataset, base, minutes, inputSize, seed }: typeof form.values) =>
       call<Run>('POST', '/api/runs', {
         ...(dataset !== 'now' && { dataset: Number(dataset) }),
-        ...(base !== 'champion' && { base: base === 'scratch' ? null : base }),
+        ...(base !== 'champion' && { base: base === 'shipped' ? null : base }),
         settings: { minutes, inputSize, seed },
       }),
     onSuccess: ({ id }) => {
@@ -165,8 +166,9 @@ function NewRun({ onDone }: { onDone: (id: number) => void }) {
         <Select
           label={t('Start from')}
           data={[
-            { value: 'champion', label: t('the champion') },
-            { value: 'scratch', label: t('nothing (the built-in network)') },
+            // Without a champion the hub starts from the street detector by itself.
+            ...(hasChampion ? [{ value: 'champion', label: t('the champion') }] : []),
+            { value: hasChampion ? 'shipped' : 'champion', label: t('the street detector that comes with Muninn') },
             ...(models.data ?? []).map(({ sha256, manifest }) => ({
               value: sha256,
               label: `${manifest.name} v${manifest.version}`,
@@ -174,7 +176,7 @@ function NewRun({ onDone }: { onDone: (id: number) => void }) {
           ]}
           {...form.getInputProps('base')}
         />
-        <Group grow>
+        <Group grow align="flex-end">
           <NumberInput label={t('Minutes at most')} min={0.1} {...form.getInputProps('minutes')} />
           <NumberInput label={t('Input size')} step={32} min={64} max={1280} {...form.getInputProps('inputSize')} />
           <NumberInput label={t('Seed')} min={0} {...form.getInputProps('seed')} />
