@@ -163,6 +163,35 @@ export const sentences = {
   'training.diverged':
     'the training diverged: for {{count}} steps the loss has been above {{times}} times its usual {{usual}} (now {{loss}}, step {{step}}); a smaller learning rate helps',
 
+  // The log of a training.
+  'log.pictures': '{{learnt}} pictures to train on, {{held}} held out; from {{base}}',
+  'log.pictures-street': '{{learnt}} pictures to train on, {{held}} held out; from the street detector that comes with Muninn',
+  'log.not-looked-for': '{{pictures}} pictures were labelled before there was {{label}}: nothing is learnt of it from them',
+  'log.old': '{{old}} of {{all}} training pictures are old: the base model was trained on them',
+  'log.queue': '{{pictures}} pictures of the queue, without labels',
+  'log.queue-empty': 'no picture without a label waits in the queue',
+  'log.teacher':
+    '{{pictures}} pictures without labels: the teacher is sure of {{sure}} boxes, {{doubtful}} are doubtful and left out',
+  'log.hub-checkpoint': 'the hub has a checkpoint of step {{step}}',
+  'log.resumes': 'goes on at step {{step}} of {{steps}}',
+  'log.device': 'trains on {{device}}',
+  'log.device-asked': 'trains on {{device}}, as asked for',
+  'log.budget': '{{steps}} steps would take {{time}} min; {{fit}} fit into {{minutes}} min',
+  'log.skipped': 'step {{step}}: {{cause}}; the step is left out',
+  'log.not-finite': 'the gradient was not finite',
+  'log.sizes': 'sizes of the input: {{sizes}}',
+  'log.trial': '{{name}}: mAP50-95 {{value}} on {{pictures}} pictures after {{steps}} steps',
+  'log.chosen': 'chosen: {{name}}',
+  'log.calibrated': 'calibration error {{before}}, {{after}} with fitted scores ({{pictures}} pictures kept back)',
+  'log.not-calibrated': 'calibration error {{before}}, which fitting does not make smaller ({{pictures}} pictures kept back)',
+  'log.int8-ranges': 'int8: ranges by {{rule}} from {{pictures}} training pictures',
+  'log.int8-ranges-float': 'int8: ranges by {{rule}} from {{pictures}} training pictures; in float: {{layers}}',
+  'log.no-int8': 'no int8: {{cause}}',
+  'log.int8-to-gate': 'int8 goes to the gate',
+  'log.float-to-gate': 'float goes to the gate',
+  'log.result': 'mAP50 {{value}} on {{pictures}} held-out pictures',
+  'log.result-champion': "mAP50 {{value}} against the champion's {{before}} on {{pictures}} held-out pictures",
+
   'int8.no-pictures': 'There are no held-out pictures to judge int8 on.',
   'int8.float-blind': 'The float file finds nothing on the held-out pictures, so nobody can tell what int8 loses.',
   'int8.loss': 'int8: {{name}} {{before}} → {{after}} (at most {{limit}} may be lost).',
@@ -195,7 +224,7 @@ export function say<K extends SentenceKey>(
 
 /** Keys of what comes as plain text, the sentences with the most words of their own first. */
 const told = Object.entries(sentences)
-  .filter(([key]) => /^(camera|update|training|int8)\./.test(key))
+  .filter(([key]) => /^(camera|update|training|log|int8)\./.test(key))
   .map(([key, form]) => {
     const literal = form.split(/\{\{\w+\}\}/)
     const pattern = literal.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('(.+?)')

@@ -16,7 +16,7 @@ import { packed } from '../../trainer/engine/step-graph.ts'
 import type { Feeds } from '../../trainer/engine/step-worker.ts'
 import { initialState } from '../../trainer/engine/trainer-state.ts'
 import { type Plan, planOn } from '../../trainer/loop/plan.ts'
-import { trainable } from '../../trainer/loop/train.ts'
+import { trainable } from '../../trainer/loop/start.ts'
 
 const { values } = parseArgs({
   options: {

@@ -14,7 +14,8 @@ import { coreOf } from '../../trainer/detector/core.ts'
 import { specificationOf } from '../../trainer/detector/specification.ts'
 import type { EvaluatedPicture } from '../../trainer/evaluation/coco.ts'
 import { layersOf, stageRates } from '../../trainer/loop/layers.ts'
-import { rateDecayOf, startingModel, type TrainOptions } from '../../trainer/loop/train.ts'
+import { startingModel } from '../../trainer/loop/start.ts'
+import { rateDecayOf, type TrainOptions } from '../../trainer/loop/train.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 
 const Answer = Type.Object({

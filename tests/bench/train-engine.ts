@@ -28,7 +28,7 @@ import { packed } from '../../trainer/engine/step-graph.ts'
 import { initialState } from '../../trainer/engine/trainer-state.ts'
 import { planOn } from '../../trainer/loop/plan.ts'
 import { augmentationAt } from '../../trainer/loop/recipe.ts'
-import { trainable } from '../../trainer/loop/train.ts'
+import { trainable } from '../../trainer/loop/start.ts'
 import { readOnnxFile } from '../../trainer/onnx/read.ts'
 import { upgrade } from '../../trainer/onnx/upgrade.ts'
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Settings } from '../../protocol/http/fleet.ts'
 import { Run } from '../../protocol/http/training.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import { noBrowser, openPage } from '../support/browser.ts'
 import { deployedModel } from '../support/deployed-model.ts'
 import { startTestHub } from '../support/hub.ts'
@@ -34,10 +35,15 @@ describe('the words of the page', { skip: noBrowser, timeout: 120_000 }, () => {
     await putLabelled(test.hub, { name: 'b', split: 'held-out' })
     const { id } = await test.ask(Run, 'POST', '/api/runs', {})
     const trainer = await TrainerPlayer.create(test, 'one')
-    await trainer.finish((await trainer.lease())!, deployedModel(), { mAP50: 0, before: 0 })
+    const lease = (await trainer.lease())!
+    const budget = say('log.budget', { steps: 900, time: '9.0', fit: 300, minutes: 3 })
+    await trainer.heartbeat(lease, 3, [inEnglish(budget), 'what a driver says'])
+    await trainer.finish(lease, deployedModel(), { mAP50: 0, before: 0 })
     await page.goto(`/training/${id}`)
     await page.getByText('首个模型：在留出图片上 mAP50 为 0.000，但至少要求 0.100。请多标注一些，或延长训练。').first().waitFor()
     await page.getByText(/第 1 次尝试，训练器 one（cpu）。/).waitFor()
+    await page.getByText(/900 步需 9.0 分钟；3 分钟内可训练 300 步/).waitFor()
+    await page.getByText(/what a driver says/).waitFor()
     assert.equal(await page.getByText(/hub: |gate says/).count(), 0)
 
     await page.context().clearCookies()

@@ -26,7 +26,7 @@ describe('sentences', () => {
 
   it('are known again in what a device or a trainer told as text', () => {
     for (const [key, form] of Object.entries(sentences)) {
-      if (!/^(camera|update|training|int8)\./.test(key)) continue
+      if (!/^(camera|update|training|log|int8)\./.test(key)) continue
       const one = key.endsWith('_one')
       const said = {
         key: key.replace(/_one$/, ''),

@@ -21,7 +21,8 @@ import { parseRecipe } from '../../trainer/loop/beyond-labels.ts'
 import { calibrated } from '../../trainer/loop/calibrate.ts'
 import { chosen } from '../../trainer/loop/choose.ts'
 import { trainWithUnlabelled } from '../../trainer/loop/self-train.ts'
-import { startingModel, train } from '../../trainer/loop/train.ts'
+import { startingModel } from '../../trainer/loop/start.ts'
+import { train } from '../../trainer/loop/train.ts'
 import { floatTensor } from '../../trainer/onnx/graph.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
@@ -251,7 +252,7 @@ describe('calibration', () => {
     assert.match(known.said.join('\n'), /calibration error .* \(\d+ pictures kept back\)/)
     const fit = specificationOf(readOnnx(known.model)).calibration
     assert.equal(fit !== undefined, /fitted scores/.test(known.said.join('\n')))
-    const next = startingModel({ ...small, base: known.model, samples })
+    const next = startingModel({ ...small, base: known.model })
     assert.equal(specificationOf(readOnnx(next)).calibration, undefined)
   })
 })

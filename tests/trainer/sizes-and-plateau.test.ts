@@ -16,7 +16,8 @@ import { planOn } from '../../trainer/loop/plan.ts'
 import { cutShort, isLook, looked, noLook, type Plateau } from '../../trainer/loop/plateau.ts'
 import { SizedRunner } from '../../trainer/loop/sized-runner.ts'
 import { sizeAt, sizesAround } from '../../trainer/loop/sizes.ts'
-import { train, trainable } from '../../trainer/loop/train.ts'
+import { trainable } from '../../trainer/loop/start.ts'
+import { train } from '../../trainer/loop/train.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'muninn-sizes-'))
 after(() => rmSync(folder, { recursive: true }))

@@ -1,6 +1,8 @@
 /** What a run learns from and is measured on: the records of its data set version as samples, and the pictures without labels. */
+
 import { type Static, Type } from 'typebox'
 import { DatasetRecord, type RunLease } from '../../protocol/http/training.ts'
+import { type Said, say } from '../../protocol/sentences.ts'
 import type { LabelledSample } from '../data/sample.ts'
 import type { Unlabelled } from '../loop/self-train.ts'
 import type { HubApi } from './hub-api.ts'
@@ -19,7 +21,7 @@ export interface RunData {
   /** null: the run does not ask for any, or none waited in the queue. */
   readonly unlabelled: Unlabelled | null
   /** Words for people. */
-  readonly notes: readonly string[]
+  readonly notes: readonly Said[]
 }
 
 export async function fetchRunData(
@@ -42,23 +44,19 @@ export async function fetchRunData(
     return { records: chosen, samples: await files.samples(chosen, { classes, signal, onFile: onOne }) }
   }
   const [training, heldOut] = [await of('train'), await of('held-out')]
-  const notes: string[] = []
+  const notes: Said[] = []
   for (const name of classes) {
     const count = training.records.filter(({ notExhaustive = [] }) => notExhaustive.includes(name)).length
-    if (count > 0) notes.push(`${count} pictures were labelled before there was ${name}: nothing is learnt of it from them`)
+    if (count > 0) notes.push(say('log.not-looked-for', { pictures: count, label: name }))
   }
   // Who is old matters only where old pictures get a share of their own.
   const old = typeof recipe.replay === 'number' && baseDataset !== null ? knownTo(await recordsOf(baseDataset)) : () => false
   const samples = training.samples.map((sample, i) => (old(training.records[i]!) ? { ...sample, old: true } : sample))
   const count = samples.filter((sample) => sample.old).length
-  if (count > 0) notes.push(`${count} of ${samples.length} training pictures are old: the base model was trained on them`)
+  if (count > 0) notes.push(say('log.old', { old: count, all: samples.length }))
   const paths = await files.pictures(unlabelled, { signal, onFile: onOne })
   if (run.settings.unlabelled > 0)
-    notes.push(
-      paths.length > 0
-        ? `${paths.length} pictures of the queue, without labels`
-        : 'no picture without a label waits in the queue',
-    )
+    notes.push(paths.length > 0 ? say('log.queue', { pictures: paths.length }) : say('log.queue-empty'))
   return {
     training: { records: training.records, samples },
     heldOut,

@@ -14,6 +14,7 @@ import {
   type RunReport,
 } from '../../protocol/http/training.ts'
 import { FileReference } from '../../protocol/manifest.ts'
+import { inEnglish, type Said, say } from '../../protocol/sentences.ts'
 import { streetBase } from '../base/street.ts'
 import type { LabelledSample } from '../data/sample.ts'
 import type { DeviceChoice } from '../engine/devices/choose-device.ts'
@@ -113,10 +114,12 @@ export class RunWorker {
     const { training, heldOut, unlabelled, notes } = await fetchRunData(this.#lease, { api: this.#api, files, signal, onFile })
     const base =
       baseManifest && baseTrainingFile ? await files.trainingFile(baseManifest.file.sha256, baseTrainingFile) : await streetBase()
+    const [learnt, held] = [training.samples.length, heldOut.samples.length]
     this.#say(
-      `${training.samples.length} pictures to train on, ${heldOut.samples.length} held out; from ${baseManifest ? `${baseManifest.name} v${baseManifest.version}` : 'the street detector that comes with Muninn'}`,
+      baseManifest
+        ? say('log.pictures', { learnt, held, base: `${baseManifest.name} v${baseManifest.version}` })
+        : say('log.pictures-street', { learnt, held }),
     )
-
     for (const note of notes) this.#say(note)
 
     const checkpoint = join(this.#folder, 'runs', `${run.id}.checkpoint`)
@@ -169,7 +172,7 @@ export class RunWorker {
     for (const reason of judgement?.reasons ?? []) this.#say(reason)
     // From here on there is one file: what is gated is what is deployed.
     const challenger = quantized && judgement?.proposed ? quantized : float
-    if (judgement) this.#say(`${judgement.proposed ? 'int8' : 'float'} goes to the gate`)
+    if (judgement) this.#say(say(judgement.proposed ? 'log.int8-to-gate' : 'log.float-to-gate'))
     const champion = championManifest ? await judge(await files.model(championManifest.file.sha256), options) : null
     this.#point(result.steps, { mAP50: challenger.evaluation.mAP50.value, 'mAP50-95': challenger.evaluation['mAP50-95'].value })
     const report: RunReport = {
@@ -187,9 +190,9 @@ export class RunWorker {
         int8: judgement.int8,
       },
     }
-    this.#say(
-      `mAP50 ${challenger.evaluation.mAP50.value.toFixed(3)}${champion ? ` against the champion's ${champion.evaluation.mAP50.value.toFixed(3)}` : ''} on ${heldOut.samples.length} held-out pictures`,
-    )
+    const found = { value: challenger.evaluation.mAP50.value.toFixed(3), pictures: held }
+    const before = champion?.evaluation.mAP50.value.toFixed(3)
+    this.#say(before === undefined ? say('log.result', found) : say('log.result-champion', { ...found, before }))
 
     this.#at({ phase: 'uploading', step: 0, steps: 1 })
     const selfTest = await makeSelfTest(challenger.model, heldOut.samples.length > 0 ? heldOut.samples : training.samples)
@@ -235,12 +238,13 @@ export class RunWorker {
     try {
       const { samples } = training
       const made = await quantize(model, { samples, classes, signal: this.#stop.signal, onProgress })
-      const floats = made.floats.length > 0 ? `; in float: ${made.floats.join(', ')}` : ''
-      this.#say(`int8: ranges by ${made.rule} from ${made.pictures} training pictures${floats}`)
+      const ranges = { rule: made.rule, pictures: made.pictures }
+      const layers = made.floats.join(', ')
+      this.#say(layers === '' ? say('log.int8-ranges', ranges) : say('log.int8-ranges-float', { ...ranges, layers }))
       return made.model
     } catch (error) {
       if (!(error instanceof MuninnError && error.code === 'BAD_MODEL')) throw error
-      this.#say(`no int8: ${error.message}`)
+      this.#say(say('log.no-int8', { cause: error.message }))
       return null
     }
   }
@@ -265,7 +269,7 @@ export class RunWorker {
       undefined,
       this.#headers,
     )
-    this.#say(`the hub has a checkpoint of step ${this.#lease.checkpointStep}`)
+    this.#say(say('log.hub-checkpoint', { step: this.#lease.checkpointStep! }))
     return new Uint8Array(await response.arrayBuffer())
   }
 
@@ -281,7 +285,8 @@ export class RunWorker {
     this.#progress = { etaSeconds: null, imagesPerSecond: null, ...progress }
   }
 
-  #say(text: string): void {
+  #say(words: string | Said): void {
+    const text = typeof words === 'string' ? words : inEnglish(words)
     this.#log(text)
     this.#lines.push({ at: Date.now(), text: text.slice(0, 4000) })
   }

@@ -1,6 +1,8 @@
 /** Chooses learning rate and augmentation for the data at hand: short trainings on a part of the pictures, judged on the rest of them. */
+
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Recipe } from '../../protocol/recipe.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import { objectsOf } from '../data/sample.ts'
 import { validationCut } from '../data/validation-cut.ts'
 import { precisionOf, score } from '../evaluation/compare.ts'
@@ -68,9 +70,11 @@ export async function chosen(
     })
     const { pictures } = await measureModel(model, { samples: validation, classes, signal })
     const value = precisionOf(score(pictures, classes.length))['mAP50-95']
-    onLog(`${candidate.name}: mAP50-95 ${value.toFixed(3)} on ${validation.length} pictures after ${trial} steps`)
+    onLog(
+      inEnglish(say('log.trial', { name: candidate.name, value: value.toFixed(3), pictures: validation.length, steps: trial })),
+    )
     return value
   })
-  onLog(`chosen: ${best.name}`)
+  onLog(inEnglish(say('log.chosen', { name: best.name })))
   return { ...options, ...settings(best), steps: steps - budget, minutes: options.minutes && options.minutes * (1 - share) }
 }

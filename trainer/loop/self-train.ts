@@ -3,6 +3,7 @@
  * moving average labels the rest, and the second part goes on from there with both (burn-in and mutual learning of Unbiased Teacher, Liu
  * et al., ICLR 2021, with one exchange). With a teacher, which may be larger or of another kind, its detections are learnt from the start.
  */
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import { labelledByTeacher } from '../data/pseudo-labels.ts'
 import { plannedSteps, type TrainOptions, type TrainResult, train } from './train.ts'
 
@@ -26,7 +27,13 @@ export async function trainWithUnlabelled(options: TrainOptions, { paths, teache
   const labelled = await labelledByTeacher(begun?.model ?? teacher!, { paths, samples, classes, signal })
   const boxes = labelled.flatMap(({ labels }) => labels)
   onLog(
-    `${paths.length} pictures without labels: the teacher is sure of ${boxes.filter(({ ignore }) => !ignore).length} boxes, ${boxes.filter(({ ignore }) => ignore).length} are doubtful and left out`,
+    inEnglish(
+      say('log.teacher', {
+        pictures: paths.length,
+        sure: boxes.filter(({ ignore }) => !ignore).length,
+        doubtful: boxes.filter(({ ignore }) => ignore).length,
+      }),
+    ),
   )
   const result = await train({
     ...options,

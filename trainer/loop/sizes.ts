@@ -1,6 +1,12 @@
 /** Multi-scale training (YOLOv2, Redmon and Farhadi 2017): the size of the input changes every few steps, so that objects of all sizes are learnt. */
+
+import { MuninnError } from '../../protocol/errors.ts'
+import type { Recipe } from '../../protocol/recipe.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import type { Input } from '../data/augment.ts'
+import { withInput } from '../detector/core.ts'
 import { Random } from '../detector/random.ts'
+import type { Graph } from '../onnx/graph.ts'
 
 /** What every size is a multiple of: the coarsest grid's stride. */
 const multiple = 32
@@ -18,6 +24,27 @@ export function sizesAround({ width, height }: Input, share: number): Input[] {
     sizes.push(side === longest ? { width, height } : { width: of(width), height: of(height) })
   }
   return sizes
+}
+
+/** The sizes of a training's pictures. A base whose nodes fix its size has one. */
+export function sizesFor(
+  { core, width, height }: Input & { readonly core: Graph },
+  { multiScale }: Pick<Recipe, 'multiScale'>,
+  onLog: (words: string) => void,
+): Input[] {
+  const own = { width, height }
+  if (multiScale === 0) return [own]
+  const sizes = sizesAround(own, multiScale)
+  try {
+    for (const size of sizes) withInput(core, { batch: 1, ...size })
+    const told = sizes.map((size) => `${size.width} x ${size.height}`).join(', ')
+    if (sizes.length > 1) onLog(inEnglish(say('log.sizes', { sizes: told })))
+    return sizes
+  } catch (error) {
+    if (!(error instanceof MuninnError)) throw error
+    onLog(`${error.message}; it is trained at one size`)
+    return [own]
+  }
 }
 
 /**

@@ -8,25 +8,16 @@ import { ahead, Loader } from '../data/loader.ts'
 import { isPartial, type LabelledSample, objectsOf } from '../data/sample.ts'
 import { sharesOf } from '../data/sampling.ts'
 import { type Cut, validationCut } from '../data/validation-cut.ts'
-import { withClasses } from '../detector/classes.ts'
-import { coreOf, withInput } from '../detector/core.ts'
-import { deployed } from '../detector/deploy.ts'
-import { headOf, roomFor } from '../detector/heads/table.ts'
-import { plainNetwork } from '../detector/network.ts'
-import { Random } from '../detector/random.ts'
-import { type Specification, specificationOf } from '../detector/specification.ts'
+import { roomFor } from '../detector/heads/table.ts'
+import type { Specification } from '../detector/specification.ts'
 import { chooseDevice, type DeviceChoice } from '../engine/devices/choose-device.ts'
 import type { Device } from '../engine/devices/executor.ts'
-import { allFinite, firstNotFinite } from '../engine/finite.ts'
-import { packed, type Slot, type StepGraph } from '../engine/step-graph.ts'
-import { initialState, type TrainerState } from '../engine/trainer-state.ts'
+import { allFinite } from '../engine/finite.ts'
+import { packed } from '../engine/step-graph.ts'
+import { initialState } from '../engine/trainer-state.ts'
 import { ruleOf } from '../engine/update-graph.ts'
 import { precisionOf, score } from '../evaluation/compare.ts'
 import { measureModel } from '../evaluation/measure.ts'
-import { floatTensor, type Graph } from '../onnx/graph.ts'
-import { readOnnx } from '../onnx/read.ts'
-import { writeOnnx } from '../onnx/write.ts'
-import { markOf } from '../quantization/mark.ts'
 import { calibrated } from './calibrate.ts'
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from './checkpoint.ts'
 import { layersOf, stageRates, trainedParameters } from './layers.ts'
@@ -36,7 +27,8 @@ import { cutShort, isLook, looked, noLook } from './plateau.ts'
 import { augmentationAt } from './recipe.ts'
 import { averageDecayAt, epochsFor, rateAt } from './schedule.ts'
 import { SizedRunner } from './sized-runner.ts'
-import { sizeAt, sizesAround } from './sizes.ts'
+import { sizeAt, sizesFor } from './sizes.ts'
+import { exportModel, owned, type StartOptions, startFrom } from './start.ts'
 
 export interface TrainingProgress {
   readonly step: number
@@ -49,13 +41,8 @@ export interface TrainingProgress {
   readonly etaSeconds: number
 }
 
-export interface TrainOptions {
-  /** A deployed file to go on from; null: the built-in network from scratch. */
-  readonly base: Uint8Array | null
-  readonly classes: readonly string[]
+export interface TrainOptions extends StartOptions {
   readonly samples: readonly LabelledSample[]
-  /** Side of the square input in pixels; ignored for a base whose size is fixed by others' nodes. */
-  readonly inputSize: number
   readonly epochs?: number | null
   /** Updates, whatever the epochs: a budget that no machine's speed changes. */
   readonly steps?: number | null
@@ -66,15 +53,12 @@ export interface TrainOptions {
   readonly batch?: number
   /** Below 1: this share of the layers stays as it is, first to last; from 1 on: so many of the backbone's stages. */
   readonly freeze?: number
-  readonly seed?: number
   readonly workers?: number
   /** Where the steps are computed; `auto` measures what there is. The processor when left out. */
   readonly device?: DeviceChoice
   /** What is not as by default. */
   readonly recipe?: Partial<Recipe>
   readonly onProgress?: (progress: TrainingProgress) => void
-  /** Called with words for people: what was decided and why. */
-  readonly onLog?: (words: string) => void
   /** The last checkpoint, when there is one. */
   readonly resume?: Uint8Array | null
   /** Called about every `checkpointSeconds` with a whole checkpoint. */
@@ -96,88 +80,6 @@ export interface TrainResult {
   readonly device: string
   /** Why it was cut short; null: it took all its steps, or was cut short before it was resumed. */
   readonly stopped: string | null
-}
-
-interface Start {
-  readonly core: Graph
-  readonly specification: Specification
-  readonly width: number
-  readonly height: number
-}
-
-function startFrom({ base, classes, inputSize, seed = 1, onLog = () => {} }: TrainOptions): Start {
-  if (!base) {
-    const { graph, specification } = plainNetwork({ width: inputSize, height: inputSize, classes, random: new Random(seed) })
-    return { core: graph, specification, width: inputSize, height: inputSize }
-  }
-  const graph = readOnnx(base)
-  // The scores of the new training are worth something else.
-  const { calibration: _, ...known } = specificationOf(graph)
-  const mark = markOf(graph)
-  if (mark)
-    throw new MuninnError(
-      'BAD_MODEL',
-      `an int8 file cannot be trained: go on from the float file that it was made from (SHA-256 ${mark.float})`,
-    )
-  headOf(known)
-  const { core, specification } = withClasses(coreOf(graph, known), known, classes, seed)
-  const [, height, width] = core.inputs[0]!.shape.map(Number) as [number, number, number]
-  const own = { core, specification, width, height }
-  // A model whose pictures are wider than high stays so.
-  if (Math.max(width, height) === inputSize) return own
-  try {
-    const sized = withInput(core, { batch: 1, width: inputSize, height: inputSize })
-    return { core: sized, specification, width: inputSize, height: inputSize }
-  } catch (error) {
-    if (!(error instanceof MuninnError)) throw error
-    onLog(`${error.message}; it is trained at its own ${width} x ${height}`)
-    return own
-  }
-}
-
-/** All parameters of a core. */
-export const trainable = (core: Graph): string[] => trainedParameters(layersOf(core))
-
-/** The parameters, frozen ones too, and the running statistics. */
-function owned(core: Graph): string[] {
-  const statistics = core.nodes.flatMap(({ op, inputs }) => (op === 'BatchNormalization' ? inputs.slice(3, 5) : []))
-  return [...trainable(core), ...statistics.filter((name) => core.initializers.get(name)?.type === 'float32')]
-}
-
-/** The sizes of a training's pictures. A base whose nodes fix its size has one. */
-function sizesFor({ core, width, height }: Start, { multiScale }: Recipe, onLog: (words: string) => void): Input[] {
-  const own = { width, height }
-  if (multiScale === 0) return [own]
-  const sizes = sizesAround(own, multiScale)
-  try {
-    for (const size of sizes) withInput(core, { batch: 1, ...size })
-    if (sizes.length > 1) onLog(`sizes of the input: ${sizes.map((size) => `${size.width} x ${size.height}`).join(', ')}`)
-    return sizes
-  } catch (error) {
-    if (!(error instanceof MuninnError)) throw error
-    onLog(`${error.message}; it is trained at one size`)
-    return [own]
-  }
-}
-
-/** The deployed file that a training with these options begins with: classes and size changed, nothing learnt. */
-export function startingModel(options: TrainOptions): Uint8Array {
-  const start = startFrom(options)
-  return writeOnnx(deployed(start.core, start.specification, start))
-}
-
-/** The deployed file with the averaged parameters of a state. @throws Error naming a tensor that is not finite: such a file never leaves */
-export function exportModel(start: Start, step: StepGraph, state: TrainerState): Uint8Array {
-  const bad = firstNotFinite(state.average, step.parameters) ?? firstNotFinite(state.statistics, step.statistics)
-  if (bad) throw new Error(`${bad} holds NaN or infinity: the model is not written`)
-  const initializers = new Map(start.core.initializers)
-  const put = (slots: readonly Slot[], flat: Float32Array) => {
-    for (const { name, shape, offset, size } of slots)
-      initializers.set(name, floatTensor(shape, flat.subarray(offset, offset + size)))
-  }
-  put(step.parameters, state.average)
-  put(step.statistics, state.statistics)
-  return writeOnnx(deployed({ ...start.core, initializers }, start.specification, start))
 }
 
 /** The learning rate at its peak. AdamW: a pretrained body is moved more gently. Momentum: 0.01 for 64 pictures, as YOLOX was published (Ge et al. 2021). */
@@ -310,8 +212,11 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   }
   try {
     await runner.start()
-    described = `${(await runner.describe()).description}, ${reason}`
-    onLog(`trains on ${described}`)
+    const { description } = await runner.describe()
+    described = `${description}, ${reason}`
+    onLog(
+      inEnglish(choice === 'auto' ? say('log.device', { device: described }) : say('log.device-asked', { device: description })),
+    )
     begun = performance.now()
     let warm = begun
     const watch = new LossWatch()
@@ -321,7 +226,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       const rate = rateAt(at, steps, peak)
       const result = await runner.run(await loader.batches(at), { rate, averageDecay: averageDecayAt(at) })
       reached = at + 1
-      if (result.skipped) onLog(`step ${at}: ${result.cause ?? 'the gradient was not finite'}; the step is left out`)
+      if (result.skipped)
+        onLog(inEnglish(say('log.skipped', { step: at, cause: result.cause ?? inEnglish(say('log.not-finite')) })))
       else {
         const words = watch.see(at, result.losses.loss!)
         if (words) onLog(words)
@@ -333,7 +239,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         const settled = (performance.now() - warm) / 1000 / (judgedAt - warmUp)
         const affordable = Math.max(30, judgedAt + Math.floor((minutes * 60 - secondsPerStep * done) / settled))
         if (affordable < steps) {
-          onLog(`${steps} steps would take ${((steps * settled) / 60).toFixed(1)} min; ${affordable} fit into ${minutes} min`)
+          const time = ((steps * settled) / 60).toFixed(1)
+          onLog(inEnglish(say('log.budget', { steps, time, fit: affordable, minutes })))
           steps = affordable
         }
       }
@@ -384,9 +291,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const model = exportModel(start, step, state)
   if (validation.length === 0 || recipe.calibrate === 0) return { ...result, model, specification }
   const fitted = await calibrated(model, { samples: validation, signal })
-  onLog(
-    `calibration error ${fitted.before.toFixed(3)}, ${fitted.specification.calibration ? `${fitted.after.toFixed(3)} with fitted scores` : 'which fitting does not make smaller'} (${validation.length} pictures kept back)`,
-  )
+  const error = { before: fitted.before.toFixed(3), pictures: validation.length }
+  const helps = fitted.specification.calibration !== undefined
+  onLog(inEnglish(helps ? say('log.calibrated', { ...error, after: fitted.after.toFixed(3) }) : say('log.not-calibrated', error)))
   return { ...result, model: fitted.model, specification: fitted.specification }
 }
 
@@ -408,7 +315,7 @@ function resumeFrom(
     const checkpoint = decodeCheckpoint(bytes)
     if (checkpoint.fingerprint !== fingerprint)
       throw new MuninnError('INVALID_INPUT', 'the checkpoint belongs to other data or settings; training starts over')
-    onLog(`goes on at step ${checkpoint.next} of ${checkpoint.steps}`)
+    onLog(inEnglish(say('log.resumes', { step: checkpoint.next, steps: checkpoint.steps })))
     return checkpoint
   } catch (error) {
     onLog(error instanceof Error ? error.message : String(error))

@@ -25,7 +25,7 @@ import { useTranslation } from 'react-i18next'
 import { Link, useParams } from 'react-router'
 import { call, type LogLines, type MetricPoints, type Run, type SampleView } from '../api.ts'
 import { short, useFormat } from '../format.ts'
-import { inWords } from '../i18n.ts'
+import { inWords, toldWords } from '../i18n.ts'
 import { BoxedImage } from '../parts/boxed-image.tsx'
 import { PageHead } from '../parts/page-head.tsx'
 import { QuantizationCard } from '../parts/quantization.tsx'
@@ -180,7 +180,7 @@ export default function RunPage() {
           <ScrollArea.Autosize mah={260}>
             <Code block>
               {(logs.data?.lines ?? [])
-                .map(({ at, text, said }) => `${format.clock(at)}  ${said ? inWords(said) : text}`)
+                .map(({ at, text, said }) => `${format.clock(at)}  ${said ? inWords(said) : toldWords(text)}`)
                 .join('\n') || t('Nothing said yet.')}
             </Code>
           </ScrollArea.Autosize>
