@@ -168,8 +168,8 @@ export const chineseSentences: Readonly<Record<SentenceKey, string>> = {
   'log.int8-ranges': 'int8：用 {{pictures}} 张训练图片按 {{rule}} 确定范围',
   'log.int8-ranges-float': 'int8：用 {{pictures}} 张训练图片按 {{rule}} 确定范围；保持浮点的层：{{layers}}',
   'log.no-int8': '没有 int8：{{cause}}',
-  'log.int8-to-gate': 'int8 模型送交门禁',
-  'log.float-to-gate': '浮点模型送交门禁',
+  'log.int8-to-gate': 'int8 模型送交关卡',
+  'log.float-to-gate': '浮点模型送交关卡',
   'log.result': '在 {{pictures}} 张留出图片上 mAP50 为 {{value}}',
   'log.result-champion': '在 {{pictures}} 张留出图片上 mAP50 为 {{value}}，现役模型为 {{before}}',
 
