@@ -143,6 +143,8 @@ everything learnt so far; the same command goes on from there.`,
       stopping.abort(new MuninnError('UNAVAILABLE', `stopped; the same command goes on from ${join(args.out, 'checkpoint.bin')}`))
       process.once('SIGINT', () => process.exit(1))
     })
+    if (args.base === undefined)
+      display.log('starts from the street detector that comes with Muninn (--base none: from random weights)')
     let mAP50: number | null = null
     const result = await trainInto(args.out, {
       data,
