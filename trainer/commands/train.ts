@@ -6,7 +6,7 @@ import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Quantization } from '../../protocol/http/training.ts'
 import { type Recipe, ratesOfStages } from '../../protocol/recipe.ts'
-import { streetBase } from '../base/street.ts'
+import { streetBase, streetRate } from '../base/street.ts'
 import { type DataSet, readDataSet } from '../data/data-set.ts'
 import { pictureNames, some } from '../data/declared.ts'
 import { objectsOf } from '../data/sample.ts'
@@ -145,6 +145,7 @@ everything learnt so far; the same command goes on from there.`,
     })
     if (args.base === undefined)
       display.log('starts from the street detector that comes with Muninn (--base none: from random weights)')
+    const recipe = { ...parseRecipe(args.recipe), ...toldRateDecay(args['rate-decay']) }
     let mAP50: number | null = null
     const result = await trainInto(args.out, {
       data,
@@ -152,10 +153,10 @@ everything learnt so far; the same command goes on from there.`,
       inputSize,
       epochs: number(args.epochs, 'epochs'),
       minutes: number(args.minutes, 'minutes') ?? undefined,
-      rate: number(args['learning-rate'], 'learning-rate'),
+      rate: number(args['learning-rate'], 'learning-rate') ?? (args.base === undefined ? streetRate(recipe) : null),
       freeze: number(args.freeze, 'freeze') ?? undefined,
       batch: number(args.batch, 'batch')!,
-      recipe: { ...parseRecipe(args.recipe), ...toldRateDecay(args['rate-decay']) },
+      recipe,
       choose: shareOf(args.choose, 'choose'),
       unlabelled: await unlabelledOf(args),
       seed,
