@@ -1,5 +1,4 @@
 /** What a run learns from and is measured on: the records of its data set version as samples, and the pictures without labels. */
-
 import { type Static, Type } from 'typebox'
 import { DatasetRecord, type RunLease } from '../../protocol/http/training.ts'
 import { type Said, say } from '../../protocol/sentences.ts'

@@ -1,5 +1,4 @@
 /** Chooses learning rate and augmentation for the data at hand: short trainings on a part of the pictures, judged on the rest of them. */
-
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Recipe } from '../../protocol/recipe.ts'
 import { inEnglish, say } from '../../protocol/sentences.ts'

@@ -1,5 +1,4 @@
 /** Multi-scale training (YOLOv2, Redmon and Farhadi 2017): the size of the input changes every few steps, so that objects of all sizes are learnt. */
-
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Recipe } from '../../protocol/recipe.ts'
 import { inEnglish, say } from '../../protocol/sentences.ts'
