@@ -4,6 +4,7 @@ import type { ModelInput } from '../../protocol/manifest.ts'
 import { deployed } from '../detector/deploy.ts'
 import { specificationOf } from '../detector/specification.ts'
 import { writeAside } from '../files/write-aside.ts'
+import { asFloat } from '../onnx/as-float.ts'
 import type { Graph } from '../onnx/graph.ts'
 import { readOnnxFile } from '../onnx/read.ts'
 import { upgrade } from '../onnx/upgrade.ts'
@@ -42,7 +43,8 @@ export async function adoptFile(
       'INVALID_INPUT',
       `there is no adapter '${options.adapter}'; there are ${Object.keys(adapters).join(', ')}`,
     )
-  const graph = upgrade(await readOnnxFile(options.input))
+  const { graph: float, note } = asFloat(await readOnnxFile(options.input))
+  const graph = upgrade(float)
   const classes = options.classes ? await readClasses(options.classes) : classesNamedIn(graph)
   if (!classes)
     throw new MuninnError(
@@ -52,7 +54,7 @@ export async function adoptFile(
   const { core, specification, width, height, why } = await adopt(graph, adapter, { ...options, classes })
   await writeAside(options.output, writeOnnx(deployed(core, specification, { width, height })))
   const { architecture, head } = specification
-  return { classes, width, height, architecture, why, trainable: head !== 'fixed' }
+  return { classes, width, height, architecture, why: [why, ...(note ? [note] : [])].join('; '), trainable: head !== 'fixed' }
 }
 
 /** A foreign graph of opset 17 as an adapter makes it. @throws MuninnError BAD_MODEL */

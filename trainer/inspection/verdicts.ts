@@ -11,6 +11,7 @@ import { type Specification, specificationOf } from '../detector/specification.t
 import { compileStep } from '../engine/step-graph.ts'
 import { differentiable } from '../gradients/rules.ts'
 import { layersOf, trainedParameters } from '../loop/layers.ts'
+import { asFloat } from '../onnx/as-float.ts'
 import { elementCount, type Graph, type Node } from '../onnx/graph.ts'
 import { upgrade } from '../onnx/upgrade.ts'
 import type { Verdict } from './inspection.ts'
@@ -35,6 +36,8 @@ export interface Tried {
   readonly misfits: readonly string[]
   /** With its sizes settled and constants folded, where that could be done. */
   readonly settled?: Graph
+  /** What was made of its numbers before, for people. */
+  readonly note?: string
 }
 
 /** For a file that leaves its picture size open. */
@@ -42,11 +45,13 @@ const openSize = { width: 416, height: 416 }
 
 /** The first adapter that takes the graph (those that ask the most come first), at the first count of classes at which it does. */
 export async function fitting(graph: Graph): Promise<Tried> {
+  const { graph: float, note } = asFloat(graph)
+  const noted = note ? { note } : {}
   let foreign: Foreign
   try {
-    foreign = new Foreign(await settle(upgrade(graph), openSize))
+    foreign = new Foreign(await settle(upgrade(float), openSize))
   } catch (error) {
-    return { misfits: [words(error)] }
+    return { misfits: [words(error)], ...noted }
   }
   const named = classesNamedIn(graph)
   const counts = named ? [named.length] : classCounts({ graph: foreign.graph, shape: (name) => foreign.shape(name) })
@@ -58,7 +63,7 @@ export async function fitting(graph: Graph): Promise<Tried> {
     for (const count of counts) {
       try {
         const adopted = await adapter(foreign, { classes: named ?? Array.from({ length: count }, (_, i) => `class ${i + 1}`) })
-        return { fit: { adapter: name, adopted }, misfits: [] }
+        return { fit: { adapter: name, adopted }, misfits: [], ...noted }
       } catch (error) {
         // Most counts of classes fail at the shapes of the outputs; a reason from further in says more.
         const own = words(error)
@@ -68,7 +73,7 @@ export async function fitting(graph: Graph): Promise<Tried> {
     }
     misfits.push(`${name}: ${reason}`)
   }
-  return { misfits, settled: foreign.graph }
+  return { misfits, settled: foreign.graph, ...noted }
 }
 
 /** Nodes between the parameters (float initialisers of more than one number) and the outputs that are not differentiated. */
@@ -90,10 +95,11 @@ function withoutRule({ nodes, initializers }: Graph): Node[] {
 const noAdapter =
   'write an adapter, one small file as trainer/adapters/yolox.ts; or export the model without its own suppression, as its authors train it'
 
-export function adoptVerdict({ fit, misfits }: Tried): Verdict {
-  if (!fit) return { can: false, why: `no adapter takes it\n${misfits.join('\n')}`, cure: noAdapter }
+export function adoptVerdict({ fit, misfits, note }: Tried): Verdict {
+  if (!fit) return { can: false, why: ['no adapter takes it', ...(note ? [note] : []), ...misfits].join('\n'), cure: noAdapter }
   const { specification, width, height, why } = fit.adopted
-  return { can: true, why: `${fit.adapter}: ${specification.classes.length} classes, ${width} x ${height}; ${why}` }
+  const noted = note ? `; ${note}` : ''
+  return { can: true, why: `${fit.adapter}: ${specification.classes.length} classes, ${width} x ${height}; ${why}${noted}` }
 }
 
 /** Compiles the very step that training would run. @throws Error naming what has no rule */
