@@ -38,6 +38,8 @@ export const variants: Readonly<Record<string, Variant>> = {
   'early-close': { words: 'the last 0.4 without mosaic', options: { recipe: { closing: 0.4 } } },
   'rate-2': { words: 'twice the learning rate', options: { rate: 1.4e-3 } },
   'rate-4': { words: 'four times the learning rate', options: { rate: 2.8e-3 } },
+  'rate-8': { words: 'eight times the learning rate', options: { rate: 5.6e-3 } },
+  'rate-16': { words: 'sixteen times the learning rate', options: { rate: 1.12e-2 } },
   'rate-half': { words: 'half of the learning rate', options: { rate: 3.5e-4 } },
   'even-rate': { words: 'all stages at one learning rate', options: { recipe: { rateDecay: 1 } } },
   'steep-rate': {

@@ -453,3 +453,35 @@ export function yunetNet(layout: ForeignOptions): Graph {
     layout.opset,
   )
 }
+
+/**
+ * DETR's outputs over a small transformer: learned queries that attend to all cells, with "no object" last; or, `chosen`, the best cells by a
+ * first look as queries, whose scores stand for themselves.
+ */
+export function detrNet(layout: ForeignOptions, chosen: boolean): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const { classes, width, height } = layout
+  const [queries, depth] = [12, 32]
+  const [map] = net.features(g.input('pixel_values', 'float32', [1, 3, height, width]), [16]) as [Value]
+  const linear = (name: string, x: Value, outputs: number, deviation: number) =>
+    g.add(
+      g.op('MatMul', [x, net.weight(`${name}.weight`, [depth, outputs], deviation)]),
+      net.weight(`${name}.bias`, [outputs], 0.1),
+    )
+  const cells = g.transpose(g.reshape(map, [1, depth, -1]), [0, 2, 1])
+  const picked = () => {
+    const first = g.op('ReduceMax', [linear('first', cells, classes, 0.3)], { attributes: { axes: [2], keepdims: 0 } })
+    const [, order] = g.ops('TopK', [first, g.ints([queries])], { attributes: { axis: 1 }, outputs: 2 }) as [Value, Value]
+    return g.op('Gather', [cells, g.reshape(order, [queries])], { attributes: { axis: 1 } })
+  }
+  const attended = () => {
+    const keys = g.transpose(linear('key', cells, depth, 0.3), [0, 2, 1])
+    const weights = g.op('MatMul', [net.weight('queries', [1, queries, depth], 1), keys])
+    return g.op('MatMul', [g.op('Softmax', [weights], { attributes: { axis: -1 } }), linear('value', cells, depth, 0.3)])
+  }
+  const objects = chosen ? picked() : attended()
+  const logits = linear('class', objects, chosen ? classes : classes + 1, 0.5)
+  const boxes = g.sigmoid(linear('box', objects, 4, 0.3))
+  return net.done([logits, boxes], ['logits', 'pred_boxes'], layout.opset)
+}

@@ -16,6 +16,7 @@ import { upgrade } from '../../trainer/onnx/upgrade.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
 import {
   cellsOf,
+  detrNet,
   earlyNanodetNet,
   fastestdetNet,
   nanodetNet,
@@ -399,6 +400,29 @@ const cases: Case[] = [
     architecture: 'ssd',
     head: 'priors',
   },
+  ...[false, true].map(
+    (chosen): Case => ({
+      name: chosen ? 'DETR with chosen queries (RT-DETR)' : 'DETR',
+      adapter: 'detr',
+      graph: detrNet(layout, chosen),
+      prepare: (value, channel) =>
+        chosen ? value / 255 : (value / 255 - [0.485, 0.456, 0.406][channel]!) / [0.229, 0.224, 0.225][channel]!,
+      bgr: false,
+      decode: ({ logits, pred_boxes }) => {
+        const boxes = rowsOf(pred_boxes!, 4)
+        return rowsOf(logits!, chosen ? C : C + 1).map((row, i) => {
+          const [x, y, w, h] = boxes[i] as [number, number, number, number]
+          const all = row.reduce((sum, value) => sum + Math.exp(value), 0)
+          return {
+            box: centred(x * size.width, y * size.height, w * size.width, h * size.height),
+            scores: row.slice(0, C).map((value) => (chosen ? sigmoid(value) : Math.exp(value) / all)),
+          }
+        })
+      },
+      architecture: 'detr',
+      head: 'fixed',
+    }),
+  ),
   {
     name: 'boxes and scores',
     adapter: 'raw',

@@ -109,4 +109,39 @@ describe('an export with open sizes', () => {
       message: /late \(Reshape\)/,
     })
   })
+
+  it('makes the size that RT-DETR wants to be told a constant, that of the input', async () => {
+    const node = (op: string, inputs: string[], output: string, attributes = {}) => {
+      return { op, domain: '', name: output, inputs, outputs: [output], attributes }
+    }
+    const { graph } = await settle(
+      {
+        ...plain,
+        inputs: [
+          { name: 'images', type: 'float32', shape: ['N', 3, 64, 96] },
+          { name: 'orig_target_sizes', type: 'int64', shape: ['N', 2] },
+        ],
+        outputs: [{ name: 'scaled', type: 'float32', shape: [] }],
+        nodes: [
+          node('Cast', ['orig_target_sizes'], 'size', { to: 1 }),
+          node('ReduceMean', ['images'], 'mean', { keepdims: 0 }),
+          node('Mul', ['mean', 'size'], 'scaled'),
+        ],
+        initializers: new Map(),
+      },
+      { width: 416, height: 416 },
+    )
+    assert.deepEqual(
+      graph.inputs.map(({ shape }) => shape),
+      [[1, 3, 64, 96]],
+    )
+    const size = graph.initializers.get(graph.nodes.find(({ op }) => op === 'Mul')!.inputs[1]!)
+    assert.deepEqual(
+      [size?.shape, [...(size?.data as Float32Array)]],
+      [
+        [1, 2],
+        [96, 64],
+      ],
+    )
+  })
 })

@@ -117,6 +117,14 @@ export class Foreign {
     return inputs.some((each) => this.maker(each)?.op === 'Conv') && inputs.some((each) => this.constant(each) !== undefined)
   }
 
+  /** Whether a value is the end of linear layers, before its softmax or sigmoid: of one, of several that are added, or of which the last is picked. */
+  isLinear(name: string): boolean {
+    const node = this.maker(this.behind(name, ['Sigmoid', 'Softmax', 'TopK', 'Gather', 'Slice']))
+    if (node?.op === 'Concat') return node.inputs.every((each) => this.isLinear(each))
+    if (node?.op === 'Add') return node.inputs.some((each) => this.isLinear(each))
+    return node?.op === 'MatMul' || node?.op === 'Gemm'
+  }
+
   /** Strides of maps over the picture. @throws MuninnError BAD_MODEL when they are none */
   strides(maps: readonly string[], family: string): number[] {
     const { width, height } = this.input

@@ -32,7 +32,6 @@ export const raw: Adapter = async (foreign, options) => {
     options,
     architecture: 'boxes-and-scores',
     normalization: { ...asTrained, scale: 1 / 255 },
-    resize: 'letterbox' as const,
   }
   const rows = foreign.graph.outputs.find(
     ({ name }) => foreign.shape(name).length >= 2 && [6, 7].includes(foreign.shape(name).at(-1)!),
@@ -64,9 +63,12 @@ export const raw: Adapter = async (foreign, options) => {
       family,
       `the boxes in ${ownName(form.boxes.output)} are on a picture neither corners nor centre and size: export it with its decoding inside`,
     )
+  // Transformers are trained on pictures that were stretched (DETR's kin), detectors on grids on letterboxed ones.
+  const resize = foreign.isLinear(form.scores.output) ? 'stretch' : 'letterbox'
   const asked = options.boxes ?? (seen?.corners === false ? 'cxcywh' : 'xyxy')
   return fixedCore({
     ...common,
+    resize,
     why: `${form.words}, taken as ${asked}; it is run, not trained`,
     nms: 'per-class',
     nmsIou: 0.6,

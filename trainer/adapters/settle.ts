@@ -3,10 +3,19 @@ import ort from 'onnxruntime-node'
 import { MuninnError } from '../../protocol/errors.ts'
 import { GraphBuilder, type Value } from '../graph/builder.ts'
 import { foldable } from '../onnx/evaluate.ts'
-import { type DataType, elementCount, emptyGraph, type Graph, type Node, type TensorData, type ValueInfo } from '../onnx/graph.ts'
+import {
+  type DataType,
+  elementCount,
+  emptyGraph,
+  type Graph,
+  intTensor,
+  type Node,
+  type TensorData,
+  type ValueInfo,
+} from '../onnx/graph.ts'
 import { writeOnnx } from '../onnx/write.ts'
 
-const readable: readonly DataType[] = ['float32', 'int64', 'int32', 'bool']
+const readable: readonly DataType[] = ['float32', 'float64', 'int64', 'int32', 'bool']
 /** Larger results are left to the run. */
 const largest = 4_000_000
 
@@ -64,14 +73,20 @@ function renamed(graph: Graph): Graph {
 }
 
 /**
- * Inputs by which Paddle's exports are told of the picture, as constants: boxes are wanted in pixels of the network's input (scale_factor 1),
- * which is the whole picture (im_shape).
+ * Inputs by which exports are told of the picture, as constants: boxes are wanted in pixels of the network's input, which is the whole picture.
+ * Paddle's scale_factor (1) and im_shape (height, width) are of float32, orig_target_sizes (width, height) of RT-DETR and D-FINE of int64.
  */
 function sizeInput({ name, type, shape }: ValueInfo, inputs: readonly ValueInfo[]): [string, TensorData][] {
-  const kind = /scale_factor|im_shape/.exec(name)?.[0]
-  if (!kind || type !== 'float32' || shape.length !== 2 || shape[1] !== 2) return []
-  const picture = inputs.find((each) => each.shape.length === 4)?.shape.map(Number) ?? []
-  const data = kind === 'im_shape' ? picture.slice(2, 4) : [1, 1]
+  const kind = /scale_factor|im_shape|orig_target_sizes/.exec(name)?.[0]
+  if (!kind || shape.length !== 2 || shape[1] !== 2) return []
+  const [height, width] =
+    inputs
+      .find((each) => each.shape.length === 4)
+      ?.shape.slice(2, 4)
+      .map(Number) ?? []
+  if (type === 'int64' && kind === 'orig_target_sizes') return [[name, intTensor([1, 2], [width!, height!])]]
+  if (type !== 'float32') return []
+  const data = kind === 'scale_factor' ? [1, 1] : kind === 'im_shape' ? [height!, width!] : [width!, height!]
   return [[name, { type, shape: [1, 2], data: Float32Array.from(data) }]]
 }
 

@@ -31,6 +31,7 @@ export const ssd: Adapter = async (foreign, options) => {
       family,
       `its outputs are ${foreign.describeOutputs()}; with ${width - 1} classes [1, priors, ${width}] and [1, priors, 4] are wanted`,
     )
+  if (foreign.isLinear(scores)) throw misfit(family, `${ownName(scores)} comes from a linear layer, not from maps of a grid`)
   const ending = {
     family,
     foreign,

@@ -1,6 +1,7 @@
 /** Every adapter by its name, and the one that finds out which fits. */
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Adapter } from './adapter.ts'
+import { detr } from './detr.ts'
 import { fastestdet } from './fastestdet.ts'
 import { nanodet } from './nanodet.ts'
 import { picodet } from './picodet.ts'
@@ -12,7 +13,7 @@ import { yolox } from './yolox.ts'
 import { yunet } from './yunet.ts'
 
 /** In the order in which `auto` tries them: the more a family asks of the structure, the earlier. */
-const families: Readonly<Record<string, Adapter>> = { yolox, fastestdet, yunet, nanodet, picodet, yolov5, yolov8, ssd, raw }
+const families: Readonly<Record<string, Adapter>> = { yolox, fastestdet, yunet, nanodet, picodet, yolov5, yolov8, ssd, detr, raw }
 
 /** Takes the first family that fits. @throws MuninnError BAD_MODEL with what each of them misses */
 const auto: Adapter = async (foreign, options) => {

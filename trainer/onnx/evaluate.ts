@@ -9,7 +9,7 @@ import { countOf, intOf, intsOf, normalAxis, numbers, type Shaped, shapeSlice } 
 /** Larger tensors are not worked out: shape arithmetic is a few numbers, anchor grids a few thousand. */
 const mostElements = 65_536
 
-const supported: readonly DataType[] = ['float32', 'int64', 'int32', 'bool']
+const supported: readonly DataType[] = ['float32', 'float64', 'int64', 'int32', 'bool']
 
 interface Small {
   readonly type: DataType
