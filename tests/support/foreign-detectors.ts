@@ -73,6 +73,28 @@ class Net {
     return maps
   }
 
+  /** Self-attention of two heads with a shortcut; queries, keys and values are one convolution, the place is told by a depthwise one (C2PSA). */
+  attention(name: string, x: Value): Value {
+    const { g } = this
+    const [, channels, h, w] = x.shape as [number, number, number, number]
+    const [heads, depth] = [2, channels / 2]
+    const convolution = (part: string, input: Value, outputs: number) =>
+      g.conv(
+        input,
+        this.weight(`${name}.${part}.weight`, [outputs, input.shape[1]!, 1, 1], Math.sqrt(1 / input.shape[1]!)),
+        this.vector(`${name}.${part}.bias`, [outputs], () => 0),
+      )
+    const each = g.reshape(convolution('qkv', x, 2 * channels), [1, heads, 2 * depth, h * w])
+    const [q, k, v] = this.split(each, [depth / 2, depth / 2, depth], 2) as [Value, Value, Value]
+    const scores = g.scale(g.op('MatMul', [g.transpose(q, [0, 1, 3, 2]), k]), (depth / 2) ** -0.5)
+    const weights = g.transpose(g.op('Softmax', [scores], { attributes: { axis: -1 } }), [0, 1, 3, 2])
+    const seen = g.reshape(g.op('MatMul', [v, weights]), [1, channels, h, w])
+    const place = g.op('Conv', [g.reshape(v, [1, channels, h, w]), this.weight(`${name}.pe.weight`, [channels, 1, 3, 3], 0.2)], {
+      attributes: { group: channels, pads: [1, 1, 1, 1] },
+    })
+    return g.add(x, convolution('proj', g.add(seen, place), channels))
+  }
+
   /** A 1 x 1 convolution with bias to a map of logits. */
   head(name: string, x: Value, channels: number, bias: (channel: number) => number = () => 0): Value {
     const w = this.weight(`${name}.weight`, [channels, x.shape[1]!, 1, 1], this.#loud ? spread : 0.01)
@@ -255,12 +277,12 @@ export function yolov5Net(layout: ForeignOptions, decoded = true): Graph {
 
 /**
  * `joined`: whether boxes and classes are joined grid by grid, or each over all grids (since 2025); `turned`: rows last; `end`: the best rows
- * [1, 20, 6] alone, as end-to-end exports have them; `temperature` of the distributions' softmax, which nobody publishes; `raw`: a map of each
- * grid, not decoded, with so many channels of key points behind the classes.
+ * [1, 20, 6] alone, as end-to-end exports have them; `temperature` of the distributions' softmax, which nobody publishes; `attention` on the
+ * coarsest grid, as YOLO11 and 12 have it; `raw`: a map of each grid, not decoded, with so many channels of key points behind the classes.
  */
 export function yolov8Net(
   layout: ForeignOptions,
-  { joined = 'by grid', turned = false, end = false, temperature = 1, raw }: Yolov8Export = {},
+  { joined = 'by grid', turned = false, end = false, temperature = 1, attention = false, raw }: Yolov8Export = {},
 ): Graph {
   const net = new Net(layout)
   const { g } = net
@@ -268,6 +290,7 @@ export function yolov8Net(
   const image = g.input('images', 'float32', [1, 3, height, width])
   const maps = net
     .features(image, three)
+    .map((x, i) => (attention && i === 2 ? net.attention('attn', x) : x))
     .map(
       (x, i) =>
         [
@@ -335,6 +358,7 @@ export interface Yolov8Export {
   readonly turned?: boolean
   readonly end?: boolean
   readonly temperature?: number
+  readonly attention?: boolean
   readonly raw?: number
 }
 

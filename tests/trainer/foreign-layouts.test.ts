@@ -300,6 +300,7 @@ const cases: Case[] = [
     [
       ['YOLOv8', {}],
       ['YOLOv8 joined by branch, turned', { joined: 'by branch', turned: true }],
+      ['YOLO11, with attention', { attention: true }],
       ['YOLOv8 with a decoding that nobody published', { temperature: 2 }],
     ] as const
   ).map(

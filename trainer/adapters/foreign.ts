@@ -106,10 +106,18 @@ export class Foreign {
         .filter((map) => {
           const shape = this.shape(map)
           const users = this.users(map)
-          const isEnd = users.every(({ op }) => joiners.has(op) || movers.has(op))
+          const isEnd = users.every(({ op }) => joiners.has(op) || movers.has(op)) && !this.#attends(map)
           return shape.length === 4 && shape[0] === 1 && isEnd && (users.length > 0 || map === name)
         })
     )
+  }
+
+  /** Whether a map, moved about and cut, goes into a product with other computed values: queries, keys and values of an attention. */
+  #attends(map: string): boolean {
+    return this.users(map).some(({ op, inputs, outputs }) => {
+      if (op === 'MatMul') return inputs.every((each) => this.constant(each) === undefined)
+      return (joiners.has(op) || movers.has(op)) && outputs.some((each) => this.#attends(each))
+    })
   }
 
   /** Paddle's converter adds the bias of a convolution in a node of its own. */
