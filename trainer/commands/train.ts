@@ -6,7 +6,7 @@ import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Quantization } from '../../protocol/http/training.ts'
 import { type Recipe, ratesOfStages } from '../../protocol/recipe.ts'
-import { streetBase, streetRate } from '../base/street.ts'
+import { streetBase } from '../base/street.ts'
 import { type DataSet, readDataSet } from '../data/data-set.ts'
 import { pictureNames, some } from '../data/declared.ts'
 import { objectsOf } from '../data/sample.ts'
@@ -153,7 +153,7 @@ everything learnt so far; the same command goes on from there.`,
       inputSize,
       epochs: number(args.epochs, 'epochs'),
       minutes: number(args.minutes, 'minutes') ?? undefined,
-      rate: number(args['learning-rate'], 'learning-rate') ?? (args.base === undefined ? streetRate(recipe) : null),
+      rate: number(args['learning-rate'], 'learning-rate'),
       freeze: number(args.freeze, 'freeze') ?? undefined,
       batch: number(args.batch, 'batch')!,
       recipe,

@@ -15,7 +15,7 @@ import {
 } from '../../protocol/http/training.ts'
 import { FileReference } from '../../protocol/manifest.ts'
 import { inEnglish, type Said, say } from '../../protocol/sentences.ts'
-import { streetBase, streetRate } from '../base/street.ts'
+import { streetBase } from '../base/street.ts'
 import type { LabelledSample } from '../data/sample.ts'
 import type { DeviceChoice } from '../engine/devices/choose-device.ts'
 import { precisionOf, score } from '../evaluation/compare.ts'
@@ -131,7 +131,7 @@ export class RunWorker {
       inputSize: settings.inputSize,
       epochs: settings.epochs,
       minutes: settings.minutes,
-      rate: settings.learningRate ?? (baseManifest ? null : streetRate(settings.recipe)),
+      rate: settings.learningRate,
       batch: settings.batch,
       seed: settings.seed,
       recipe: settings.recipe,

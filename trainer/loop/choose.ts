@@ -7,6 +7,7 @@ import { validationCut } from '../data/validation-cut.ts'
 import { precisionOf, score } from '../evaluation/compare.ts'
 import { measureModel } from '../evaluation/measure.ts'
 import { halve, rungsOf } from './halving.ts'
+import { startFrom } from './start.ts'
 import { peakRate, plannedSteps, type TrainOptions, train } from './train.ts'
 
 export interface Choice {
@@ -48,8 +49,9 @@ export async function chosen(
     throw new MuninnError('NOT_READY', `${samples.length} pictures are too few to choose settings by; ${fewest} are wanted`)
   if (rungs.some((rung) => rung.budget < leastSteps))
     throw new MuninnError('INVALID_INPUT', `${budget} steps are too few to choose among ${candidates.length} settings`)
+  const peak = peakRate(options, startFrom({ ...options, onLog: undefined }).specification)
   const settings = ({ rate, recipe }: Choice) => ({
-    rate: peakRate(options) * rate,
+    rate: peak * rate,
     recipe: { ...options.recipe, ...recipe },
   })
   const { best } = await halve(candidates, budget, async (candidate, trial) => {

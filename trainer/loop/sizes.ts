@@ -41,7 +41,7 @@ export function sizesFor(
     return sizes
   } catch (error) {
     if (!(error instanceof MuninnError)) throw error
-    onLog(`${error.message}; it is trained at one size`)
+    onLog(inEnglish(say('log.one-size', { cause: error.message })))
     return [own]
   }
 }

@@ -1,5 +1,6 @@
 /** The model beside the training loop: what a training starts from, and the file that its state makes. */
 import { MuninnError } from '../../protocol/errors.ts'
+import { inEnglish, say } from '../../protocol/sentences.ts'
 import { withClasses } from '../detector/classes.ts'
 import { coreOf, withInput } from '../detector/core.ts'
 import { deployed } from '../detector/deploy.ts'
@@ -63,7 +64,7 @@ export function startFrom({ base, classes, inputSize, seed = 1, onLog = () => {}
     return { core: sized, specification, width: inputSize, height: inputSize }
   } catch (error) {
     if (!(error instanceof MuninnError)) throw error
-    onLog(`${error.message}; it is trained at its own ${width} x ${height}`)
+    onLog(inEnglish(say('log.own-size', { size: `${width} x ${height}`, cause: error.message })))
     return own
   }
 }

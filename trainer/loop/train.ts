@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { MuninnError } from '../../protocol/errors.ts'
 import { defaultRecipe, type Recipe } from '../../protocol/recipe.ts'
-import { inEnglish, say } from '../../protocol/sentences.ts'
+import { inEnglish, type Said, say } from '../../protocol/sentences.ts'
 import type { Input } from '../data/augment.ts'
 import { ahead, Loader } from '../data/loader.ts'
 import { isPartial, type LabelledSample, objectsOf } from '../data/sample.ts'
@@ -10,7 +10,7 @@ import { sharesOf } from '../data/sampling.ts'
 import { type Cut, validationCut } from '../data/validation-cut.ts'
 import { roomFor } from '../detector/heads/table.ts'
 import type { Specification } from '../detector/specification.ts'
-import { chooseDevice, type DeviceChoice } from '../engine/devices/choose-device.ts'
+import { chooseDevice, type Decision, type DeviceChoice } from '../engine/devices/choose-device.ts'
 import type { Device } from '../engine/devices/executor.ts'
 import { allFinite } from '../engine/finite.ts'
 import { packed } from '../engine/step-graph.ts'
@@ -82,10 +82,16 @@ export interface TrainResult {
   readonly stopped: string | null
 }
 
-/** The learning rate at its peak. AdamW: a pretrained body is moved more gently. Momentum: 0.01 for 64 pictures, as YOLOX was published (Ge et al. 2021). */
-export function peakRate({ rate, base, batch = 8, recipe }: Pick<TrainOptions, 'rate' | 'base' | 'batch' | 'recipe'>): number {
+/**
+ * The learning rate at its peak. AdamW's as `bench:few-labels` found it: the built-in network learns best at eight times the rate of a detector that
+ * knows many pictures already, whatever it starts from. Momentum: 0.01 for 64 pictures, as YOLOX was published (Ge et al. 2021).
+ */
+export function peakRate(
+  { rate, batch = 8, recipe }: Pick<TrainOptions, 'rate' | 'batch' | 'recipe'>,
+  { head }: Pick<Specification, 'head'>,
+): number {
   if (rate !== undefined && rate !== null) return rate
-  return recipe?.momentum ? (0.01 * batch) / 64 : base ? 7e-4 : 2e-3
+  return recipe?.momentum ? (0.01 * batch) / 64 : head === 'distances' ? 5.6e-3 : 7e-4
 }
 
 /** Of weights, not of biases and scales; momentum's, which enters the gradient, as YOLOX was published. */
@@ -140,7 +146,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const { specification, width, height } = start
   const { freeze } = options
   const layers = layersOf(start.core)
-  const peak = peakRate(options)
+  const peak = peakRate(options, specification)
   const rates = stageRates(layers, options.base ? rateDecayOf(recipe, specification) : 1)
   const heads = new Set(specification.classifiers.flatMap(({ weight, bias }) => [weight, bias]))
   const planned = (device: Device, input: Input = start) =>
@@ -184,8 +190,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     const plan = await planned(device)
     return await measure(plan, { state: fresh(plan), loader: () => loaderOf(plan) })
   }
-  const { device, reason } =
-    choice === 'auto' ? await chooseDevice({ probe, signal }) : { device: choice, reason: 'as asked for' }
+  const decision = choice === 'auto' ? await chooseDevice({ probe, signal }) : null
+  const device = decision?.device ?? (choice as Device)
   const plan = await planned(device)
   const { step } = plan
   const perStep = plan.micro * plan.parts
@@ -213,10 +219,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   try {
     await runner.start()
     const { description } = await runner.describe()
-    described = `${description}, ${reason}`
-    onLog(
-      inEnglish(choice === 'auto' ? say('log.device', { device: described }) : say('log.device-asked', { device: description })),
-    )
+    described = `${description}, ${decision?.reason ?? 'as asked for'}`
+    for (const words of toldDevice(description, decision)) onLog(inEnglish(words))
     begun = performance.now()
     let warm = begun
     const watch = new LossWatch()
@@ -265,10 +269,11 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         plateau = looked(plateau, precisionOf(score(pictures, options.classes.length))['mAP50-95'])
         const short = plateau.misses < recipe.patience ? steps : cutShort(at, { steps, closing: recipe.closing, ahead })
         if (short < steps) {
-          stopped = `at step ${at + 1} of ${steps}: no better than mAP50-95 ${plateau.best.toFixed(3)} on ${kept.length} pictures kept back for ${plateau.misses} looks`
-          onLog(
-            `${stopped}; it closes in ${short - at - 1} steps, which saves about ${(((steps - short) * secondsPerStep) / 60).toFixed(1)} min`,
-          )
+          const seen = { value: plateau.best.toFixed(3), pictures: kept.length, looks: plateau.misses }
+          stopped = inEnglish(say('log.plateau', { step: at + 1, steps, ...seen }))
+          onLog(stopped)
+          const minutes = (((steps - short) * secondsPerStep) / 60).toFixed(1)
+          onLog(inEnglish(say('log.closes', { steps: short - at - 1, minutes })))
           steps = short
         }
       }
@@ -297,6 +302,20 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   return { ...result, model: fitted.model, specification: fitted.specification }
 }
 
+/** What it trains on, and what else was measured. */
+function toldDevice(device: string, decision: Decision | null): Said[] {
+  if (!decision) return [say('log.device-asked', { device })]
+  const compared = decision.measured.some(({ milliseconds }) => milliseconds !== null)
+  return [
+    compared ? say('log.device-quickest', { device }) : say('log.device-only', { device }),
+    ...decision.measured.map(({ device, milliseconds, words }) =>
+      milliseconds === null
+        ? say('log.device-not', { device, cause: words })
+        : say('log.device-measured', { device, milliseconds: milliseconds.toFixed(1) }),
+    ),
+  ]
+}
+
 /** Digest of everything that a resume must find unchanged. */
 function fingerprintOf({ base, classes, samples, inputSize, epochs, steps, seed }: TrainOptions, plan: object): string {
   const digest = createHash('sha256')
@@ -313,12 +332,14 @@ function resumeFrom(
   if (!bytes) return null
   try {
     const checkpoint = decodeCheckpoint(bytes)
-    if (checkpoint.fingerprint !== fingerprint)
-      throw new MuninnError('INVALID_INPUT', 'the checkpoint belongs to other data or settings; training starts over')
+    if (checkpoint.fingerprint !== fingerprint) {
+      onLog(inEnglish(say('log.starts-over')))
+      return null
+    }
     onLog(inEnglish(say('log.resumes', { step: checkpoint.next, steps: checkpoint.steps })))
     return checkpoint
   } catch (error) {
-    onLog(error instanceof Error ? error.message : String(error))
+    onLog(inEnglish(say('log.damaged-checkpoint', { cause: error instanceof Error ? error.message : String(error) })))
     return null
   }
 }

@@ -16,8 +16,10 @@ export interface Measurement {
 
 export interface Decision {
   readonly device: Device
-  /** For the log and the report: what was picked and why. */
+  /** For the report: what was picked and why. */
   readonly reason: string
+  /** What each device showed; those that cannot be used say why. */
+  readonly measured: readonly Measurement[]
 }
 
 /** @throws MuninnError INVALID_INPUT */
@@ -39,8 +41,8 @@ export function decide(measured: readonly Measurement[]): Decision {
   const slowest = Number.POSITIVE_INFINITY
   const [best, ...others] = measured.toSorted((a, b) => (a.milliseconds ?? slowest) - (b.milliseconds ?? slowest))
   if (!best || best.milliseconds === null)
-    return { device: 'cpu', reason: ['for nothing else can here', ...measured.map(told)].join('; ') }
-  return { device: best.device, reason: ['the quickest', told(best), ...others.map(told)].join('; ') }
+    return { device: 'cpu', reason: ['for nothing else can here', ...measured.map(told)].join('; '), measured }
+  return { device: best.device, reason: ['the quickest', told(best), ...others.map(told)].join('; '), measured }
 }
 
 /**
