@@ -15,7 +15,7 @@ import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { compileStep } from '../../trainer/engine/step-graph.ts'
 import { layersOf, stageRates, trainedParameters } from '../../trainer/loop/layers.ts'
-import { rateDecayOf, train } from '../../trainer/loop/train.ts'
+import { peakRate, rateDecayOf, train } from '../../trainer/loop/train.ts'
 import type { Graph } from '../../trainer/onnx/graph.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
@@ -143,5 +143,16 @@ describe('the rate of the first layers', () => {
     assert.equal(of('distances', null), 1)
     assert.equal(of('yolox', 1), 1)
     assert.equal(of('distances', 0.3), 0.3)
+  })
+})
+
+describe('the learning rate', () => {
+  it('is eight times as high for the built-in detector, whatever it starts from, unless it is told or momentum has its own', () => {
+    const recipe = { momentum: 0.9 }
+    assert.equal(peakRate({}, { head: 'distances' }), 5.6e-3)
+    assert.equal(peakRate({}, { head: 'yolox' }), 7e-4)
+    assert.equal(peakRate({ rate: 1e-3 }, { head: 'distances' }), 1e-3)
+    assert.equal(peakRate({ batch: 8, recipe }, { head: 'distances' }), peakRate({ batch: 8, recipe }, { head: 'yolox' }))
+    assert.equal(peakRate({ batch: 64, recipe }, { head: 'yolox' }), 0.01)
   })
 })
