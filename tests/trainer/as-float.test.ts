@@ -127,6 +127,7 @@ describe('a file of 8-bit numbers', () => {
   it('of quantised operators is the same network, with the activations that its ranges did the work of', async () => {
     const first = quantized(filters, [4, 3, 3, 3], true)
     const second = quantized(someNumbers(4 * 4, 0.4), [4, 4, 1, 1], false)
+    const pool = { kernel_shape: [1, 1], channels_last: 0 }
     const scales = [0.03, 0.02, 0.03, 0.04, 1 / 256]
     const initializers: Record<string, TensorData> = {
       xs: scalar(scales[0]!),
@@ -154,7 +155,8 @@ describe('a file of 8-bit numbers', () => {
         node('MaxPool', ['aq'], ['mq'], { kernel_shape: [2, 2], strides: [2, 2] }),
         node('QLinearConv', ['mq', 'as', 'az', 'v', 'vs', 'vz', 'bs', 'bz'], ['bq']),
         node('QLinearAdd', ['bq', 'bs', 'bz', 'mq', 'as', 'az', 'ss', 'sz'], ['sq'], {}, 'com.microsoft'),
-        node('QLinearSigmoid', ['sq', 'ss', 'sz', 'ps', 'pz'], ['pq'], {}, 'com.microsoft'),
+        node('QLinearAveragePool', ['sq', 'ss', 'sz', 'ss', 'sz'], ['oq'], pool, 'com.microsoft'),
+        node('QLinearSigmoid', ['oq', 'ss', 'sz', 'ps', 'pz'], ['pq'], {}, 'com.microsoft'),
         node('QLinearMul', ['pq', 'ps', 'pz', 'sq', 'ss', 'sz', 'ss', 'sz'], ['tq'], {}, 'com.microsoft'),
         node('QLinearConcat', ['ss', 'sz', 'tq', 'ss', 'sz', 'mq', 'as', 'az'], ['cq'], { axis: 1 }, 'com.microsoft'),
         node('DequantizeLinear', ['cq', 'ss', 'sz'], ['y']),
@@ -164,11 +166,35 @@ describe('a file of 8-bit numbers', () => {
     )
     const { graph, note } = asFloat(file)
     assert.match(note!, /2 layers/)
-    assert.deepEqual(opsOf(graph), ['Conv', 'Relu', 'MaxPool', 'Conv', 'Add', 'Sigmoid', 'Mul', 'Concat', 'Identity'])
+    assert.deepEqual(opsOf(graph), [
+      'Conv',
+      'Relu',
+      'MaxPool',
+      'Conv',
+      'Add',
+      'AveragePool',
+      'Sigmoid',
+      'Mul',
+      'Concat',
+      'Identity',
+    ])
     const [ours, theirs] = [await run(graph, x), await run(file, x)]
     assert.ok(theirs.some((value) => value > 0.5) && theirs.some((value) => value < -0.1))
     // A step of each of the ranges that a number went through.
     assert.ok(off(ours, theirs) < 3 * 0.04 + 0.03 + 0.02, `${off(ours, theirs)}`)
+  })
+
+  it('keeps a value that is read twice as it is for both readers', async () => {
+    const weights = { w: floatTensor([4, 3, 3, 3], filters), two: floatTensor([1], [2]) }
+    const float = graphOf(
+      [node('Conv', ['x', 'w'], ['c']), node('Mul', ['c', 'two'], ['m']), node('Concat', ['c', 'm'], ['y'], { axis: 1 })],
+      weights,
+      { shape },
+    )
+    const { graph } = asFloat(dynamicallyQuantized(float))
+    assert.deepEqual(opsOf(graph), ['Conv', 'Mul', 'Concat'])
+    const [ours, theirs] = [await run(graph, x), await run(float, x)]
+    assert.ok(off(ours, theirs) < 0.1, `${off(ours, theirs)}`)
   })
 
   it('with quantised and dequantised values around float operators is without them, ReLU6 included', async () => {

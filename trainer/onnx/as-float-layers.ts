@@ -73,10 +73,14 @@ class Walk {
   readonly #makers = new Map<string, Node>()
   /** Results of whole-number layers, whose scale is multiplied to them later. */
   readonly #whole = new Set<string>()
+  /** How often a value is read. */
+  readonly #uses = new Map<string, number>()
 
   constructor(graph: Graph) {
     this.#graph = graph
     this.#initializers = new Map(graph.initializers)
+    for (const name of [...graph.nodes.flatMap(({ inputs }) => inputs), ...graph.outputs.map(({ name }) => name)])
+      this.#uses.set(name, (this.#uses.get(name) ?? 0) + 1)
   }
 
   run(): Graph {
@@ -85,7 +89,7 @@ class Walk {
         this.#visit(node)
       } catch (error) {
         if (!(error instanceof Unknown)) throw error
-        throw new Unknown(`${error.message || 'it cannot be followed'} at node ${node.name || node.outputs[0]} (${node.op})`)
+        throw new Unknown(`${error.message} at node ${node.name || node.outputs[0]} (${node.op})`)
       }
     }
     for (const { name } of this.#graph.outputs) {
@@ -150,8 +154,10 @@ class Walk {
 
   single(op: string, node: Node): void {
     const [x, scale, zero] = node.inputs as Nine
-    if (intOf(node.attributes.channels_last, 0)) throw new Unknown('channels come last')
-    this.#emit({ ...node, op, domain: '', inputs: [this.#operand(x, scale, zero)] })
+    // Of onnxruntime's ops alone; the standard's do not know them.
+    const { channels_last, opset, ...attributes } = node.attributes
+    if (intOf(channels_last, 0)) throw new Unknown('channels come last')
+    this.#emit({ ...node, op, domain: '', inputs: [this.#operand(x, scale, zero)], attributes })
     this.#real.set(node.outputs[0]!, node.outputs[0]!)
   }
 
@@ -279,9 +285,10 @@ class Walk {
       this.#initializers.set(out, { ...second, data: Float32Array.from(second.data as Float32Array, (value) => value * factor) })
       return true
     }
-    const layer = this.#makers.get(this.#whole.has(a) ? a : b)
-    const other = this.#whole.has(a) ? b : a
-    if (!layer || !this.#whole.has(layer.outputs[0]!)) return false
+    const [at, other] = this.#whole.has(a) ? [0, b] : [1, a]
+    const layer = this.#makers.get(at === 0 ? a : b)
+    // Whoever else reads the value wants it as it is.
+    if (!layer || !this.#whole.has(layer.outputs[0]!) || this.#uses.get(node.inputs[at]!) !== 1) return false
     return node.op === 'Mul' ? this.#scaled(layer, other, out) : this.#biased(layer, other, out)
   }
 
