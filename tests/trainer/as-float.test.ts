@@ -45,7 +45,6 @@ function graphOf(
 async function run(graph: Graph, x: Float32Array): Promise<Float32Array> {
   const shape = graph.inputs[0]!.shape.map(Number)
   const open = { ...graph, outputs: graph.outputs.map((each) => ({ ...each, shape: [] })) }
-  // An output without a shape is one of any rank only where nothing is written; onnxruntime infers it and warns.
   const session = await ort.InferenceSession.create(writeOnnx(open), { logSeverityLevel: 4, graphOptimizationLevel: 'disabled' })
   const results = await session.run({ x: new ort.Tensor('float32', x, shape) })
   await session.release()
@@ -80,7 +79,6 @@ function dynamicallyQuantized(graph: Graph): Graph {
     const y = each.outputs[0]!
     const { q, scale } = quantized(weight.data as Float32Array, [...weight.shape], false)
     initializers.set(`${w}_quantized`, q).set(`${w}_scale`, scale).set(`${w}_zero`, signedZero())
-    const channels = weight.shape[0]!
     if (bias) initializers.set(`${bias}_shape`, intTensor([4], [1, -1, 1, 1]))
     const scaled = bias ? `${y}_scaled` : y
     return [
@@ -90,7 +88,7 @@ function dynamicallyQuantized(graph: Graph): Graph {
       node('Mul', [`${y}_x_scale`, `${w}_scale`], [`${y}_scale`]),
       node('Mul', [`${y}_cast`, `${y}_scale`], [scaled]),
       ...(bias ? [node('Reshape', [bias, `${bias}_shape`], [`${y}_bias`]), node('Add', [scaled, `${y}_bias`], [y])] : []),
-    ].filter(() => channels > 0)
+    ]
   })
   return { ...graph, nodes, initializers }
 }
@@ -237,6 +235,9 @@ describe('a file of 8-bit numbers', () => {
     const whole = graphOf([quantize], initializers, { shape, output: 'q' })
     assert.equal(asFloat(whole).graph, whole)
     assert.match(asFloat(whole).note!, /output q is of 8 bits/)
+    const wide = graphOf([node('DequantizeLinear', ['q', 'xs'], ['y'])], { xs: scalar(1), q: intTensor([2], [1, 2]) }, { shape })
+    assert.equal(asFloat(wide).graph, wide)
+    assert.match(asFloat(wide).note!, /not as the standard has it at node y \(DequantizeLinear\)/)
     const plain = graphOf([node('Relu', ['x'], ['y'])], {}, { shape })
     assert.deepEqual(asFloat(plain), { graph: plain })
   })

@@ -114,10 +114,14 @@ export class Foreign {
 
   /** Whether a map, moved about and cut, goes into a product with other computed values: queries, keys and values of an attention. */
   #attends(map: string): boolean {
-    return this.users(map).some(({ op, inputs, outputs }) => {
-      if (op === 'MatMul') return inputs.every((each) => this.constant(each) === undefined)
-      return (joiners.has(op) || movers.has(op)) && outputs.some((each) => this.#attends(each))
-    })
+    // Each value once: what is cut and joined again and again has ways without number.
+    const reached = new Set([map])
+    for (const name of reached)
+      for (const { op, inputs, outputs } of this.users(name)) {
+        if (op === 'MatMul' && inputs.every((each) => this.constant(each) === undefined)) return true
+        if (joiners.has(op) || movers.has(op)) for (const each of outputs) reached.add(each)
+      }
+    return false
   }
 
   /** Paddle's converter adds the bias of a convolution in a node of its own. */
@@ -127,10 +131,13 @@ export class Foreign {
 
   /** Whether a value is the end of linear layers, before its softmax or sigmoid: of one, of several that are added, or of which the last is picked. */
   isLinear(name: string): boolean {
-    const node = this.maker(this.behind(name, ['Sigmoid', 'Softmax', 'TopK', 'Gather', 'Slice']))
-    if (node?.op === 'Concat') return node.inputs.every((each) => this.isLinear(each))
-    if (node?.op === 'Add') return node.inputs.some((each) => this.isLinear(each))
-    return node?.op === 'MatMul' || node?.op === 'Gemm'
+    const reached = new Set([name])
+    for (const each of reached) {
+      const node = this.maker(this.behind(each, ['Sigmoid', 'Softmax', 'TopK', 'Gather', 'Slice']))
+      if (node?.op === 'MatMul' || node?.op === 'Gemm') return true
+      if (node?.op === 'Concat' || node?.op === 'Add') for (const input of node.inputs) reached.add(input)
+    }
+    return false
   }
 
   /** Strides of maps over the picture. @throws MuninnError BAD_MODEL when they are none */

@@ -199,7 +199,7 @@ class Walk {
     const [q, scales, zeros] = [this.#constant(name), this.#constant(scale), this.#constant(zero)]
     const along = q && scales && scales.data.length > 1 ? q.shape.at(axis) : 1
     // Blocks of scales (opset 21) are of large language models.
-    if (!q || scales?.type !== 'float32' || (zero && !zeros) || scales.data.length !== along)
+    if (!isWhole(q) || scales?.type !== 'float32' || (zero && !zeros) || scales.data.length !== along)
       throw new Unknown('a scale or a zero point is not as the standard has it')
     const inner = along === 1 ? q.data.length : elementCount(q.shape.slice(axis < 0 ? q.shape.length + axis + 1 : axis + 1))
     const data = Float32Array.from(q.data as ArrayLike<number>, (value, i) => {
@@ -221,7 +221,7 @@ class Walk {
   /** A bias in whole numbers of input scale x weight scale. */
   #bias(name: string, inputScale: string, weightScale: string): string {
     const [q, a, b] = [this.#constant(name), this.#constant(inputScale), this.#constant(weightScale)]
-    if (!q || !a || !b) throw new Unknown('a bias or its scale is no constant')
+    if (!isWhole(q) || !a || !b) throw new Unknown('a bias or its scale is no constant')
     const data = Float32Array.from(q.data as ArrayLike<number>, (value, i) => {
       return value * Number(a.data[0]) * Number(b.data[b.data.length > 1 ? i : 0])
     })
@@ -253,7 +253,7 @@ class Walk {
     const [x, w, , zero] = node.inputs as [string, string, string?, string?]
     const real = this.#real.get(x)
     const [q, zeros] = [this.#constant(w), this.#constant(zero)]
-    if (real === undefined || !q || (zero && !zeros) || (zeros?.data.length ?? 1) > 1)
+    if (real === undefined || !isWhole(q) || (zero && !zeros) || (zeros?.data.length ?? 1) > 1)
       throw new Unknown('its weights are no constants with one zero point')
     const out = node.outputs[0]!
     const data = Float32Array.from(q.data as ArrayLike<number>, (value) => value - Number(zeros?.data[0] ?? 0))
@@ -326,6 +326,10 @@ class Walk {
     return true
   }
 }
+
+/** Whether it is a constant of a type that is quantised to (int32 for biases). */
+const isWhole = (tensor: TensorData | undefined): tensor is TensorData =>
+  tensor !== undefined && ['int8', 'uint8', 'int32'].includes(tensor.type)
 
 /** Fewer steps are no distribution. */
 const leastBins = 4
