@@ -1,5 +1,5 @@
 /** How the steps of a training are taken on a device: in how many parts, with which graph, by which runner. */
-import { cpus } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { MuninnError } from '../../protocol/errors.ts'
 import { ahead, type Loader } from '../data/loader.ts'
 import { headOf, targetOptionsOf } from '../detector/heads/table.ts'
@@ -101,7 +101,7 @@ export async function planOn(device: Device, options: PlanOptions): Promise<Plan
     parameters,
     dialect: device === 'cpu' ? await cpuDialect() : 'std',
   }
-  const workers = options.workers ?? cpus().length
+  const workers = options.workers ?? availableParallelism()
   const keeping = compileStep(source)
   const { keptBytes } = keeping
   const again = device === 'cpu' && recomputes({ keptBytes, sessions: workers, available: process.availableMemory() })
@@ -110,7 +110,7 @@ export async function planOn(device: Device, options: PlanOptions): Promise<Plan
     const common = { step, losses: [...losses], state, rateScale, decay, rule }
     return device === 'cpu' ? new StepRunner({ ...common, workers }) : new DeviceRunner({ ...common, device })
   }
-  return { device, parts, micro, loaders: loaderThreads(device, parts, cpus().length), step, runner }
+  return { device, parts, micro, loaders: loaderThreads(device, parts, availableParallelism()), step, runner }
 }
 
 /**

@@ -1,5 +1,5 @@
 /** An int8 file beside its float file: on the same held-out pictures, and in turn on the same clock. */
-import { cpus } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { fitPicture } from '../../protocol/letterbox.ts'
 import { decodePicture } from '../data/picture.ts'
 import type { LabelledSample } from '../data/sample.ts'
@@ -43,7 +43,7 @@ export async function judgeQuantization(
   const { resize } = specificationOf(graph)
   const image = fitPicture(await decodePicture(sample.path), { width: width!, height: height!, resize }).tensor
   const paces: Pace[] = []
-  for (const threads of threadSettings.filter((each) => each <= cpus().length))
+  for (const threads of threadSettings.filter((each) => each <= availableParallelism()))
     paces.push(await race([float.model, int8.model], { threads, image, shape, signal }))
   const told = ({ model, scored }: FileOnPictures, index: number): JudgedFile => ({
     ...precisionOf(scored),
