@@ -1,6 +1,6 @@
 /** Dataset versions, and the files that their records name. */
 import { Type } from 'typebox'
-import { DatasetRecord, DatasetVersion } from '../../protocol/http/training.ts'
+import { DatasetRecord, DatasetVersion } from '../../protocol/http/datasets.ts'
 import { Sha256 } from '../../protocol/primitives.ts'
 import type { App } from '../app.ts'
 import { nameOf } from '../auth/access.ts'

@@ -1,7 +1,7 @@
 /** The canonical text of a dataset version: same content, same text, same digest, whatever order it was read in. Pure. */
 import { createHash } from 'node:crypto'
+import type { DatasetRecord } from '../../protocol/http/datasets.ts'
 import type { Annotation } from '../../protocol/http/labelling.ts'
-import type { DatasetRecord } from '../../protocol/http/training.ts'
 
 export interface DatasetContent {
   readonly classes: readonly string[]

@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { Type } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
-import { DatasetRecord, DatasetVersion } from '../../protocol/http/training.ts'
+import { DatasetRecord, DatasetVersion } from '../../protocol/http/datasets.ts'
 import { parse, parseJson } from '../../protocol/parse.ts'
 import { say } from '../../protocol/sentences.ts'
 import type { Blobs } from '../blobs/blobs.ts'

@@ -1,8 +1,8 @@
 /** What people have labelled, as the loop counts it and datasets take it in. Reads samples, tasks and annotations; writes nothing. */
 import type { Knex } from 'knex'
 import { Type } from 'typebox'
+import type { DatasetRecord } from '../../protocol/http/datasets.ts'
 import { Annotation, type Split } from '../../protocol/http/labelling.ts'
-import type { DatasetRecord } from '../../protocol/http/training.ts'
 import { parseJson } from '../../protocol/parse.ts'
 import { unlearnable } from '../samples/sample-repository.ts'
 

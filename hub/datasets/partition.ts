@@ -1,7 +1,7 @@
 /** Which labelled samples make a dataset version. Holds that audit samples and near-duplicates of held-out ones are never trained on. Pure. */
 
 import { MuninnError } from '../../protocol/errors.ts'
-import type { DatasetRecord, DatasetVersion } from '../../protocol/http/training.ts'
+import type { DatasetRecord, DatasetVersion } from '../../protocol/http/datasets.ts'
 
 /** How many pictures to learn from a version leaves out, by why. */
 export type LeftOut = DatasetVersion['leftOut']

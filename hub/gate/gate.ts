@@ -1,6 +1,6 @@
 /** The gate: whether a challenger has proved, on held-out pictures, that it may take the champion's place. Pure. */
 import type { Settings } from '../../protocol/http/fleet.ts'
-import type { Evaluation, RunReport } from '../../protocol/http/training.ts'
+import type { Evaluation, RunReport } from '../../protocol/http/reports.ts'
 import { say, type Words } from '../../protocol/sentences.ts'
 
 export type GateSettings = Settings['gate']

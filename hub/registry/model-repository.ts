@@ -1,6 +1,6 @@
 /** Rows of model versions, and of the files whose pieces the broker retains. */
 import type { Knex } from 'knex'
-import type { ModelVersion } from '../../protocol/http/training.ts'
+import type { ModelVersion } from '../../protocol/http/models.ts'
 
 export type ModelRole = ModelVersion['role']
 

@@ -1,6 +1,6 @@
 /** Model versions: look, fetch, bring in from outside. One goes into production only through a rollout. */
 import { Type } from 'typebox'
-import { ImportModel, ModelVersion } from '../../protocol/http/training.ts'
+import { ImportModel, ModelVersion } from '../../protocol/http/models.ts'
 import { parseJson } from '../../protocol/parse.ts'
 import { Sha256 } from '../../protocol/primitives.ts'
 import type { App } from '../app.ts'

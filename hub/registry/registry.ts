@@ -2,7 +2,7 @@
 import type { Knex } from 'knex'
 import type { Static } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
-import { GateResult, type ImportModel, type ModelVersion } from '../../protocol/http/training.ts'
+import { GateResult, type ImportModel, type ModelVersion } from '../../protocol/http/models.ts'
 import { type FileReference, ModelManifest, type SignedManifest } from '../../protocol/manifest.ts'
 import { parseJson } from '../../protocol/parse.ts'
 import { say } from '../../protocol/sentences.ts'

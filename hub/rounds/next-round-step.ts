@@ -1,6 +1,7 @@
 /** Where a round of the loop goes next, from what is known of it. Pure; effects are in `rounds.ts`. */
 import type { Round, Settings } from '../../protocol/http/fleet.ts'
-import type { GateResult, RunProgress, RunState } from '../../protocol/http/training.ts'
+import type { GateResult } from '../../protocol/http/models.ts'
+import type { RunProgress, RunState } from '../../protocol/http/runs.ts'
 import { say, type Words } from '../../protocol/sentences.ts'
 
 export type RoundState = Round['state']

@@ -2,7 +2,7 @@
 import type { Knex } from 'knex'
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Round } from '../../protocol/http/fleet.ts'
-import type { Run } from '../../protocol/http/training.ts'
+import type { Run } from '../../protocol/http/runs.ts'
 import { quote, say, type Words } from '../../protocol/sentences.ts'
 import { readWords, storeWords } from '../database/words.ts'
 import type { DatasetRepository } from '../datasets/dataset-repository.ts'

@@ -1,6 +1,6 @@
 /** Rows of training runs, their live curves and log lines. */
 import type { Knex } from 'knex'
-import type { LogLine, MetricPoint, RunState } from '../../protocol/http/training.ts'
+import type { LogLine, MetricPoint, RunState } from '../../protocol/http/runs.ts'
 import { inEnglish, type Words } from '../../protocol/sentences.ts'
 import { storeWords } from '../database/words.ts'
 

@@ -1,6 +1,6 @@
 /** Training runs as people see them. */
 import { Type } from 'typebox'
-import { Logs, Metrics, NewRun, Run } from '../../protocol/http/training.ts'
+import { Logs, Metrics, NewRun, Run } from '../../protocol/http/runs.ts'
 import type { App } from '../app.ts'
 import { nameOf } from '../auth/access.ts'
 import type { HubParts } from '../hub.ts'

@@ -2,15 +2,10 @@
 import type { Knex } from 'knex'
 import type { Static } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
-import {
-  GateResult,
-  type Logs,
-  type NewRun,
-  type Run,
-  RunProgress,
-  RunReport,
-  TrainingSettings,
-} from '../../protocol/http/training.ts'
+import { GateResult } from '../../protocol/http/models.ts'
+import { RunReport } from '../../protocol/http/reports.ts'
+import { type Logs, type NewRun, type Run, RunProgress } from '../../protocol/http/runs.ts'
+import { TrainingSettings } from '../../protocol/http/training-settings.ts'
 import { parse, parseJson } from '../../protocol/parse.ts'
 import { say } from '../../protocol/sentences.ts'
 import { readWords, storeWords } from '../database/words.ts'

@@ -1,7 +1,8 @@
 /** The trainer's side of the API: bearer token with the role `trainer`, lease in the header `muninn-lease`. */
 import { Type } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
-import { FailRun, FinishRun, Heartbeat, HeartbeatAnswer, LeaseRun, Run, RunLease } from '../../protocol/http/training.ts'
+import { Run } from '../../protocol/http/runs.ts'
+import { FailRun, FinishRun, Heartbeat, HeartbeatAnswer, LeaseRun, RunLease } from '../../protocol/http/trainers.ts'
 import { FileReference } from '../../protocol/manifest.ts'
 import type { App } from '../app.ts'
 import type { HubParts } from '../hub.ts'

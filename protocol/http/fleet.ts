@@ -5,7 +5,8 @@ import { ClassName, Detection, Id, Sha256, Share, Time } from '../primitives.ts'
 import { Words } from '../sentences.ts'
 import { Deployment, Status, Telemetry } from '../topics.ts'
 import { Demo, QueueCounts } from './labelling.ts'
-import { GateResult, TrainingSettings } from './training.ts'
+import { GateResult } from './models.ts'
+import { TrainingSettings } from './training-settings.ts'
 
 const strict = { additionalProperties: false }
 const nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()])

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Settings } from '../../protocol/http/fleet.ts'
-import { Run } from '../../protocol/http/training.ts'
+import { Run } from '../../protocol/http/runs.ts'
 import { noBrowser, openPage } from '../support/browser.ts'
 import { startTestHub } from '../support/hub.ts'
 import { putLabelled } from '../support/labelled-sample.ts'

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { datasetDigest, datasetText } from '../../hub/datasets/dataset-text.ts'
 import { assertNoLeak, countDataset, withoutLeaks } from '../../hub/datasets/partition.ts'
-import type { DatasetRecord } from '../../protocol/http/training.ts'
+import type { DatasetRecord } from '../../protocol/http/datasets.ts'
 
 const record = (id: string, change: Partial<DatasetRecord> = {}): DatasetRecord => ({
   image: createHash('sha256').update(id).digest('hex'),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { decideGate, type GateSettings } from '../../hub/gate/gate.ts'
-import type { Evaluation, RunReport } from '../../protocol/http/training.ts'
+import type { Evaluation, RunReport } from '../../protocol/http/reports.ts'
 import { inEnglish } from '../../protocol/sentences.ts'
 
 const champion = 'c'.repeat(64)

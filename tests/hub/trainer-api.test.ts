@@ -3,18 +3,13 @@ import type { AddressInfo } from 'node:net'
 import { describe, it } from 'node:test'
 import { Type } from 'typebox'
 import { leaseSeconds, maxAttempts } from '../../hub/runs/trainer-desk.ts'
+import { type DatasetRecord, DatasetVersion } from '../../protocol/http/datasets.ts'
 import { Settings } from '../../protocol/http/fleet.ts'
 import { Task } from '../../protocol/http/labelling.ts'
+import { ModelVersion } from '../../protocol/http/models.ts'
+import { Logs, Metrics, Run } from '../../protocol/http/runs.ts'
 import { Token } from '../../protocol/http/session.ts'
-import {
-  type DatasetRecord,
-  DatasetVersion,
-  Logs,
-  Metrics,
-  ModelVersion,
-  Run,
-  type RunLease,
-} from '../../protocol/http/training.ts'
+import type { RunLease } from '../../protocol/http/trainers.ts'
 import { inEnglish, quote, say } from '../../protocol/sentences.ts'
 import { notExhaustive } from '../../trainer/data/sample.ts'
 import { HubApi } from '../../trainer/hub-client/hub-api.ts'

@@ -1,7 +1,9 @@
 /** Plays a trainer through the HTTP API: real leases, real uploads; only the training itself is left out. */
 import { Type } from 'typebox'
+import type { Evaluation, RunReport } from '../../protocol/http/reports.ts'
+import { Run } from '../../protocol/http/runs.ts'
 import { Token } from '../../protocol/http/session.ts'
-import { type Evaluation, FinishRun, HeartbeatAnswer, Run, RunLease, type RunReport } from '../../protocol/http/training.ts'
+import { FinishRun, HeartbeatAnswer, RunLease } from '../../protocol/http/trainers.ts'
 import { FileReference } from '../../protocol/manifest.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { TestHub } from './hub.ts'

@@ -1,5 +1,5 @@
 /** Everything that a report says of a model's detections, from one look at them. */
-import type { Analysis, Evaluation } from '../../protocol/http/training.ts'
+import type { Analysis, Evaluation } from '../../protocol/http/reports.ts'
 import { calibrationOf } from './calibration.ts'
 import { type CocoNumbers, type EvaluatedPicture, evaluateCoco } from './coco.ts'
 import { type Intervals, intervals, perClass, type Scored, score } from './compare.ts'

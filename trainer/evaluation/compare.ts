@@ -1,5 +1,5 @@
 /** A model on held-out pictures, with bootstrap intervals; and two models on the same pictures, resampled together (Efron and Tibshirani 1993). */
-import type { Evaluation } from '../../protocol/http/training.ts'
+import type { Evaluation } from '../../protocol/http/reports.ts'
 import { Random } from '../detector/random.ts'
 import { curveOf, meanOf, type Ranking, rank } from './average-precision.ts'
 import type { EvaluatedPicture } from './coco.ts'

@@ -1,5 +1,7 @@
 /** The report of a hub's run as a page: the same as for a training without a hub, with the champion beside it. */
-import type { Run, RunReport, TrainingSettings } from '../../protocol/http/training.ts'
+import type { RunReport } from '../../protocol/http/reports.ts'
+import type { Run } from '../../protocol/http/runs.ts'
+import type { TrainingSettings } from '../../protocol/http/training-settings.ts'
 import type { TrainResult } from '../loop/train.ts'
 import type { CurvePoint } from '../loop/train-folder.ts'
 import { quoted } from '../report/command.ts'

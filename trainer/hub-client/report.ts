@@ -1,6 +1,7 @@
 /** The report of a run: challenger and champion, the exact files, on the same held-out pictures. */
 import { createHash } from 'node:crypto'
-import type { DatasetRecord, Evaluation } from '../../protocol/http/training.ts'
+import type { DatasetRecord } from '../../protocol/http/datasets.ts'
+import type { Evaluation } from '../../protocol/http/reports.ts'
 import type { LabelledSample } from '../data/sample.ts'
 import { type Analysed, analyse } from '../evaluation/analysis.ts'
 import { difference, type Scored } from '../evaluation/compare.ts'

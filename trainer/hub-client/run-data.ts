@@ -1,6 +1,7 @@
 /** What a run learns from and is measured on: the records of its data set version as samples, and the pictures without labels. */
 import { type Static, Type } from 'typebox'
-import { DatasetRecord, type RunLease } from '../../protocol/http/training.ts'
+import { DatasetRecord } from '../../protocol/http/datasets.ts'
+import type { RunLease } from '../../protocol/http/trainers.ts'
 import { type Said, say } from '../../protocol/sentences.ts'
 import type { LabelledSample } from '../data/sample.ts'
 import type { Unlabelled } from '../loop/self-train.ts'

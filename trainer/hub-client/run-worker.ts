@@ -4,15 +4,9 @@ import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Type } from 'typebox'
 import { MuninnError } from '../../protocol/errors.ts'
-import {
-  HeartbeatAnswer,
-  type LogLine,
-  type MetricPoint,
-  Run,
-  type RunLease,
-  type RunProgress,
-  type RunReport,
-} from '../../protocol/http/training.ts'
+import type { RunReport } from '../../protocol/http/reports.ts'
+import { type LogLine, type MetricPoint, Run, type RunProgress } from '../../protocol/http/runs.ts'
+import { HeartbeatAnswer, type RunLease } from '../../protocol/http/trainers.ts'
 import { FileReference } from '../../protocol/manifest.ts'
 import { inEnglish, type Said, say } from '../../protocol/sentences.ts'
 import { streetBase } from '../base/street.ts'

@@ -1,6 +1,6 @@
 /** A trainer that works for a hub: asks for a run, works it off, asks again; a hub that is away is asked with back-off. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RunLease } from '../../protocol/http/training.ts'
+import { RunLease } from '../../protocol/http/trainers.ts'
 import { parse } from '../../protocol/parse.ts'
 import type { DeviceChoice } from '../engine/devices/choose-device.ts'
 import { HeldLease } from './held-lease.ts'

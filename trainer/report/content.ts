@@ -1,5 +1,5 @@
 /** What a report is made of; whoever ran something fills it in. Parts that were not measured are null and left out of the page. */
-import type { Evaluation, RunReport } from '../../protocol/http/training.ts'
+import type { Evaluation, RunReport } from '../../protocol/http/reports.ts'
 import type { Analysed } from '../evaluation/analysis.ts'
 import type { CurvePoint } from '../loop/train-folder.ts'
 

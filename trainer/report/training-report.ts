@@ -1,6 +1,6 @@
 /** What the report of a training without a hub holds. */
 import { createHash } from 'node:crypto'
-import type { Quantization } from '../../protocol/http/training.ts'
+import type { Quantization } from '../../protocol/http/reports.ts'
 import type { DataSet } from '../data/data-set.ts'
 import type { FolderTraining } from '../loop/train-folder.ts'
 import type { ReportContent } from './content.ts'

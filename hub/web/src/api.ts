@@ -1,6 +1,7 @@
 /** The hub's HTTP API for the page: the session cookie signs, answers are typed by the protocol, errors carry the hub's own words. */
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import type { Static } from 'typebox'
+import type { DatasetVersion } from '../../../protocol/http/datasets.ts'
 import type {
   Device,
   DevicePage,
@@ -12,8 +13,9 @@ import type {
   Settings,
 } from '../../../protocol/http/fleet.ts'
 import type { HistoryEntry, LeasedTasks, QueueCounts, SamplePage, SampleView } from '../../../protocol/http/labelling.ts'
+import type { ModelVersion } from '../../../protocol/http/models.ts'
+import type { Logs, Metrics, Run } from '../../../protocol/http/runs.ts'
 import type { Session, Token, User } from '../../../protocol/http/session.ts'
-import type { DatasetVersion, Logs, Metrics, ModelVersion, Run } from '../../../protocol/http/training.ts'
 import type { Words } from '../../../protocol/sentences.ts'
 
 export class ApiError extends Error {
