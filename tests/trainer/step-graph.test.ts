@@ -1,0 +1,108 @@
+/** What makes a step quick on the processor is in its graph: were the blocked layout or a fusion lost, the numbers would stay the same and nobody be told. */
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { losses } from '../../trainer/detector/loss.ts'
+import { plainNetwork } from '../../trainer/detector/network.ts'
+import { Random } from '../../trainer/detector/random.ts'
+import { cpuDialect } from '../../trainer/engine/dialect.ts'
+import { fused } from '../../trainer/engine/fuse.ts'
+import { compileStep, type StepGraph } from '../../trainer/engine/step-graph.ts'
+import { nchwc } from '../../trainer/gradients/blocked.ts'
+import { GraphBuilder } from '../../trainer/graph/builder.ts'
+import { planOn } from '../../trainer/loop/plan.ts'
+import type { Graph, Node } from '../../trainer/onnx/graph.ts'
+import { classes, referenceStep, size } from '../support/reference-step.ts'
+
+const { graph, parameters } = referenceStep()
+const compiled = (recompute = false): StepGraph =>
+  compileStep({ graph, losses: [...losses], parameters, dialect: 'nchwc16', recompute })
+const count = ({ nodes }: Graph, fits: (node: Node) => boolean): number => nodes.filter(fits).length
+const ops = (of: Graph, op: string, domain = '') => count(of, (node) => node.op === op && node.domain === domain)
+const activated = (of: Graph) =>
+  count(of, ({ op, domain, attributes }) => op === 'Conv' && domain === nchwc && !!attributes.activation)
+const normalized = ops(graph, 'BatchNormalization')
+
+describe('the step graph in the blocked layout', () => {
+  it('computes every 3 x 3 convolution, its gradients and BatchNormalization in blocks', () => {
+    const { graph: step } = compiled()
+    assert.equal(ops(step, 'BatchNormalization'), 0)
+    const kernelOf = ({ inputs, attributes }: Node) =>
+      attributes.kernel_shape ?? step.initializers.get(inputs[1]!)?.shape.slice(2)
+    const plain = step.nodes.filter((node) => node.op === 'Conv' && node.domain === '' && String(kernelOf(node)) !== '1,1')
+    assert.deepEqual(plain, [])
+    assert.equal(ops(step, 'ConvTranspose'), 0)
+    // Forward, gradient of the filter, two lines of the gradient of BatchNormalization, and nearly always the gradient of the input.
+    assert.ok(ops(step, 'Conv', nchwc) >= 6 * normalized, `${ops(step, 'Conv', nchwc)} convolutions in blocks`)
+  })
+
+  it('stays in blocks from layer to layer', () => {
+    const { graph: step } = compiled()
+    const reorders = ops(step, 'ReorderInput', nchwc) + ops(step, 'ReorderOutput', nchwc)
+    // Were each convolution reordered on its own, forward and backward, there would be four for each at the least.
+    assert.ok(reorders > 0 && reorders < 2 * normalized, `${reorders} reorders for ${normalized} convolutions`)
+  })
+
+  it('does the ReLU behind each layer where that writes its output, in the backward pass as well', () => {
+    const behindSums = ops(graph, 'Relu') - normalized
+    assert.ok(normalized > 20 && behindSums < normalized)
+    assert.equal(activated(compiled().graph), normalized)
+    assert.equal(activated(compiled(true).graph), 2 * normalized)
+    // What is left: one that keeps each batch variance from falling below 0.
+    assert.equal(ops(compiled().graph, 'Relu'), behindSums + normalized)
+  })
+
+  it('reads the pixels in one pass', () => {
+    const { graph: step } = compiled()
+    assert.equal(ops(step, 'DequantizeLinear'), 1)
+    assert.equal(
+      count(step, ({ op, inputs }) => op === 'Cast' && inputs[0] === 'image'),
+      0,
+    )
+  })
+
+  it('is what a training on this processor runs', async (t) => {
+    if (process.arch !== 'x64') return t.skip('onnxruntime has the blocked layout on every x64 processor; here it may have none')
+    assert.match(await cpuDialect(), /^nchwc/)
+    const { graph: network, specification } = plainNetwork({ width: size, height: size, classes, random: new Random(1) })
+    const { step } = await planOn('cpu', {
+      core: network,
+      specification,
+      width: size,
+      height: size,
+      batch: 4,
+      parameters: [...network.initializers.keys()].filter((name) => /\.(weight|scale|bias)$/.test(name)),
+      rateScale: () => 1,
+      decay: () => 0,
+    })
+    assert.ok(ops(step.graph, 'Conv', nchwc) >= 6 * normalized)
+    assert.ok(activated(step.graph) >= normalized)
+  })
+})
+
+describe('fused nodes of the forward graph', () => {
+  const made = (build: (g: GraphBuilder) => void): Graph => {
+    const g = new GraphBuilder('made')
+    build(g)
+    return g.graph
+  }
+  const silu = made((g) => {
+    const x = g.input('x', 'float32', [1, 4])
+    g.output(g.mul(x, g.sigmoid(x)), 'y')
+  })
+  const bgr = made((g) => {
+    const planes = g.transpose(g.slice(g.input('image', 'uint8', [1, 8, 8, 3]), [-1], [-5], [3], [-1]), [0, 3, 1, 2])
+    const pixels = g.op('Cast', [planes], { attributes: { to: 1 } })
+    g.output(g.scale(g.sub(pixels, g.constant(114)), 1 / 57), 'y')
+  })
+  const names = ({ nodes }: Graph) => nodes.map(({ op }) => op).filter((op) => op !== 'Identity')
+
+  it('are SiLU, and the reordering and scaling of pixels', () => {
+    assert.deepEqual(names(fused(silu, 'nchwc16')), ['QuickGelu'])
+    assert.deepEqual(names(fused(bgr, 'nchwc16')), ['Transpose', 'Gather', 'DequantizeLinear'])
+  })
+
+  it('are none in standard ops', () => {
+    assert.equal(fused(silu, 'std'), silu)
+    assert.equal(fused(bgr, 'std'), bgr)
+  })
+})
