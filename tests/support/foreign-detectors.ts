@@ -478,16 +478,25 @@ export function yunetNet(layout: ForeignOptions): Graph {
   )
 }
 
-/**
- * DETR's outputs over a small transformer: learned queries that attend to all cells, with "no object" last; or, `chosen`, the best cells by a
- * first look as queries, whose scores stand for themselves.
- */
-export function detrNet(layout: ForeignOptions, chosen: boolean): Graph {
+export interface DetrExport {
+  /** The best cells by a first look are the queries, whose scores stand for themselves; else queries are learned, with "no object" last. */
+  readonly chosen?: boolean
+  /** The picture is cut into patches, as vision transformers do, instead of going through convolutions. */
+  readonly patches?: boolean
+  /** RT-DETR's own export: the best of all classes of all queries, in pixels of the size that is asked for. */
+  readonly end?: boolean
+}
+
+/** DETR's outputs over a small transformer of queries that attend to all cells. */
+export function detrNet(layout: ForeignOptions, { chosen = false, patches = false, end = false }: DetrExport = {}): Graph {
   const net = new Net(layout)
   const { g } = net
   const { classes, width, height } = layout
   const [queries, depth] = [12, 32]
-  const [map] = net.features(g.input('pixel_values', 'float32', [1, 3, height, width]), [16]) as [Value]
+  const image = g.input(end ? 'images' : 'pixel_values', 'float32', [1, 3, height, width])
+  const map = patches
+    ? g.conv(image, net.weight('patch.weight', [depth, 3, 16, 16], 0.1), null, { stride: 16 })
+    : net.features(image, [16])[0]!
   const linear = (name: string, x: Value, outputs: number, deviation: number) =>
     g.add(
       g.op('MatMul', [x, net.weight(`${name}.weight`, [depth, outputs], deviation)]),
@@ -507,5 +516,16 @@ export function detrNet(layout: ForeignOptions, chosen: boolean): Graph {
   const objects = chosen ? picked() : attended()
   const logits = linear('class', objects, chosen ? classes : classes + 1, 0.5)
   const boxes = g.sigmoid(linear('box', objects, 4, 0.3))
-  return net.done([logits, boxes], ['logits', 'pred_boxes'], layout.opset)
+  if (!end) return net.done([logits, boxes], ['logits', 'pred_boxes'], layout.opset)
+  const asked = g.input('orig_target_sizes', 'int64', [1, 2])
+  const sides = g.op('Cast', [g.reshape(g.concat([asked, asked], 1), [1, 1, 4])], { attributes: { to: 1 } })
+  const [centre, half] = [g.slice(boxes, [0], [2], [2]), g.scale(g.slice(boxes, [2], [4], [2]), 0.5)]
+  const corners = g.mul(g.concat([g.sub(centre, half), g.add(centre, half)], 2), sides)
+  const all = g.reshape(g.sigmoid(logits), [1, -1])
+  const [score, order] = g.ops('TopK', [all, g.ints([queries])], { attributes: { axis: 1 }, outputs: 2 }) as [Value, Value]
+  const label = g.op('Mod', [order, g.ints([classes])])
+  const at = g.reshape(g.op('Div', [order, g.ints([classes])]), [1, queries, 1])
+  const four = g.op('Expand', [at, g.ints([1, queries, 4])])
+  const best = g.op('GatherElements', [corners, four], { attributes: { axis: 1 } })
+  return net.done([label, best, score], ['labels', 'boxes', 'scores'], layout.opset)
 }

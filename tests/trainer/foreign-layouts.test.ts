@@ -53,6 +53,7 @@ interface Case {
   readonly architecture: string
   readonly head: string
   readonly options?: Partial<AdapterOptions>
+  readonly resize?: 'letterbox' | 'stretch'
 }
 
 const centred = (cx: number, cy: number, w: number, h: number) => [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2] as const
@@ -105,6 +106,8 @@ const bgrMean = [103.53, 116.28, 123.675]
 const bgrDeviation = [57.375, 57.12, 58.395]
 const nanodetPixels = (value: number, channel: number) => (value - bgrMean[2 - channel]!) / bgrDeviation[2 - channel]!
 const share = (value: number) => value / 255
+const imageNet = (value: number, channel: number) =>
+  (value / 255 - [0.485, 0.456, 0.406][channel]!) / [0.229, 0.224, 0.225][channel]!
 
 const raw = (): Graph => {
   const g = new GraphBuilder('raw')
@@ -242,7 +245,7 @@ const cases: Case[] = [
       name: aligned ? 'PicoDet with alignment' : 'PicoDet',
       adapter: 'picodet',
       graph: picodetNet(layout, aligned),
-      prepare: (value, channel) => (value / 255 - [0.485, 0.456, 0.406][channel]!) / [0.229, 0.224, 0.225][channel]!,
+      prepare: imageNet,
       bgr: false,
       decode: (outputs) => {
         const named = Array.from({ length: 8 }, (_, i) => outputs[`save_infer_model/scale_${i}.tmp_0`]!)
@@ -356,6 +359,7 @@ const cases: Case[] = [
       })),
     architecture: 'boxes-and-scores',
     head: 'fixed',
+    resize: 'letterbox',
   },
   {
     name: 'SSD with priors inside',
@@ -401,13 +405,19 @@ const cases: Case[] = [
     architecture: 'ssd',
     head: 'priors',
   },
-  ...[false, true].map(
-    (chosen): Case => ({
-      name: chosen ? 'DETR with chosen queries (RT-DETR)' : 'DETR',
+  ...(
+    [
+      ['DETR', {}],
+      ['DETR with chosen queries (RT-DETR)', { chosen: true }],
+      ['DETR with chosen queries over patches (RF-DETR)', { chosen: true, patches: true }],
+    ] as const
+  ).map(([name, shape]): Case => {
+    const chosen = 'chosen' in shape
+    return {
+      name,
       adapter: 'detr',
-      graph: detrNet(layout, chosen),
-      prepare: (value, channel) =>
-        chosen ? value / 255 : (value / 255 - [0.485, 0.456, 0.406][channel]!) / [0.229, 0.224, 0.225][channel]!,
+      graph: detrNet(layout, shape),
+      prepare: chosen && !('patches' in shape) ? share : imageNet,
       bgr: false,
       decode: ({ logits, pred_boxes }) => {
         const boxes = rowsOf(pred_boxes!, 4)
@@ -422,8 +432,25 @@ const cases: Case[] = [
       },
       architecture: 'detr',
       head: 'fixed',
-    }),
-  ),
+      resize: 'stretch',
+    }
+  }),
+  {
+    name: 'RT-DETR as its authors export it',
+    adapter: 'raw',
+    graph: detrNet(layout, { chosen: true, end: true }),
+    prepare: share,
+    bgr: false,
+    decode: ({ labels, boxes, scores }) =>
+      rowsOf(boxes!, 4).map((box, i) => ({
+        box: box as [number, number, number, number],
+        scores: classes.map((_, c) => (c === labels![i] ? scores![i]! : 0)),
+      })),
+    architecture: 'boxes-and-scores',
+    head: 'fixed',
+    // It is trained on stretched pictures, which only the linear layer before its TopK tells.
+    resize: 'stretch',
+  },
   {
     name: 'boxes and scores',
     adapter: 'raw',
@@ -452,9 +479,13 @@ async function ownOutputs({ graph, prepare, bgr }: Case, picture: Uint8Array): P
   const session = await ort.InferenceSession.create(writeOnnx(graph))
   const results = await session.run({
     [graph.inputs[0]!.name]: new ort.Tensor('float32', pixels, [1, 3, size.height, size.width]),
+    ...(graph.inputs.length > 1 && {
+      orig_target_sizes: new ort.Tensor('int64', [BigInt(size.width), BigInt(size.height)], [1, 2]),
+    }),
   })
   await session.release()
-  return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, value.data as Float32Array]))
+  const numbers = (data: ort.Tensor['data']) => Float32Array.from(data as ArrayLike<number | bigint>, Number)
+  return Object.fromEntries(Object.entries(results).map(([name, value]) => [name, numbers(value.data)]))
 }
 
 async function deployedOutputs(model: Uint8Array, picture: Uint8Array): Promise<{ boxes: number[][]; scores: number[][] }> {
@@ -476,6 +507,7 @@ describe('a published layout', () => {
       const { core, specification, why } = await adopt(graph, adapters[each.adapter]!, { classes, ...each.options })
       assert.equal(specification.architecture, each.architecture)
       assert.equal(specification.head, each.head)
+      if (each.resize) assert.equal(specification.resize, each.resize)
       assert.equal(specification.classifiers.length > 0, each.head !== 'fixed', why)
       const { boxes, scores } = await deployedOutputs(writeOnnx(deployed(core, specification, size)), picture)
       const wanted = each.decode(await ownOutputs(each, picture))
