@@ -8,8 +8,10 @@ import { after, describe, it } from 'node:test'
 import sharp from 'sharp'
 import { readDataSet } from '../../trainer/data/data-set.ts'
 import { type HoldOutPicture, holdOut } from '../../trainer/data/hold-out.ts'
+import { clustersOf, difference } from '../../trainer/data/look-alikes.ts'
 import { decodePicture } from '../../trainer/data/picture.ts'
 import { readFolder } from '../../trainer/data/read-folder.ts'
+import { Random } from '../../trainer/detector/random.ts'
 import { lacks, sharedData } from '../support/shared-data.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'muninn-folders-'))
@@ -318,14 +320,13 @@ describe('data sets', () => {
 
 describe('a cut that nobody made', () => {
   /** A thumbnail of one shade. */
-  const shot = (name: string, shade: number, labels: readonly number[] = [0]): HoldOutPicture => ({
-    sha256: name,
+  const shot = (shade: number, labels: readonly number[] = [0]): HoldOutPicture => ({
     thumbnail: new Uint8Array(256).fill(shade),
     labels: labels.map((label) => ({ label })),
   })
 
   it('keeps look-alikes on one side', () => {
-    const pictures = Array.from({ length: 60 }, (_, i) => shot(String(i), (((i >> 2) * 97) % 15) * 16))
+    const pictures = Array.from({ length: 60 }, (_, i) => shot((((i >> 2) * 97) % 15) * 16))
     for (const seed of [1, 2, 3]) {
       const held = holdOut(pictures, { share: 0.15, seed })
       for (let i = 0; i < 60; i += 4) assert.equal(new Set(held.slice(i, i + 4)).size, 1)
@@ -334,22 +335,55 @@ describe('a cut that nobody made', () => {
     }
   })
 
+  it('keeps look-alikes on one side that lie a thousand pictures apart', () => {
+    const random = new Random(5)
+    const scenes = Array.from({ length: 500 }, () => Uint8Array.from({ length: 256 }, () => random.integer(256)))
+    const noisy = (scene: Uint8Array) => scene.map((value) => Math.min(255, value + random.integer(5)))
+    const pictures = [...scenes, ...scenes.map(noisy), ...scenes].map((thumbnail) => ({ thumbnail, labels: [{ label: 0 }] }))
+    const held = holdOut(pictures, { share: 0.15, seed: 1 })
+    for (const i of scenes.keys()) assert.equal(new Set([held[i], held[i + 500], held[i + 1000]]).size, 1, `scene ${i}`)
+    const count = held.filter(Boolean).length
+    assert.ok(count > 200 && count <= 225, `${count} of 1500`)
+  })
+
   it('keeps the runs of a film together', () => {
     // Slowly brighter and darker: neighbours differ by 9 (squared 81), far ones by much more.
-    const pictures = Array.from({ length: 100 }, (_, i) => shot(String(i), Math.abs(((i * 9) % 460) - 230)))
+    const pictures = Array.from({ length: 100 }, (_, i) => shot(Math.abs(((i * 9) % 460) - 230)))
     const held = holdOut(pictures, { share: 0.2, seed: 1 })
     const edges = held.slice(1).filter((each, i) => each !== held[i]).length
     assert.ok(edges <= 8, `${edges} edges between training and held-out`)
   })
 
   it('gives every class with enough boxes a part, and leaves it more to learn from', () => {
-    const pictures = Array.from({ length: 100 }, (_, i) => shot(String(i), (i * 53) % 256, i % 25 === 0 ? [1] : [0]))
+    const pictures = Array.from({ length: 100 }, (_, i) => shot((i * 53) % 256, i % 25 === 0 ? [1] : [0]))
     const held = holdOut(pictures, { share: 0.15, seed: 4 })
     const rare = pictures.filter(({ labels }, i) => held[i] && labels[0]!.label === 1).length
     assert.ok(rare >= 1 && rare <= 2)
   })
 
+  it('finds just the clusters that comparing each with each finds', () => {
+    const random = new Random(8)
+    // A few scenes in a light that wanders: many pairs lie close to the limit, and chains of look-alikes reach far.
+    const scenes = Array.from({ length: 12 }, () => Uint8Array.from({ length: 256 }, () => 60 + random.integer(140)))
+    let light = 0
+    const thumbnails = Array.from({ length: 700 }, () => {
+      light += 8 * random.normal()
+      return scenes[random.integer(12)]!.map((value) => Math.round(Math.min(255, Math.max(0, value + light + random.normal()))))
+    })
+    const wanted = thumbnails.map((_, i) => i)
+    let joined = 0
+    for (const [i, a] of thumbnails.entries())
+      for (let j = 0; j < i; j++) {
+        const [one, other] = [wanted[i]!, wanted[j]!]
+        if (one === other || difference(a, thumbnails[j]!, 12) >= 12) continue
+        joined++
+        for (const [k, each] of wanted.entries()) if (each === Math.max(one, other)) wanted[k] = Math.min(one, other)
+      }
+    assert.ok(joined > 100 && joined < 650, `${joined} of 700 joined`)
+    assert.deepEqual(clustersOf(thumbnails, 12), wanted)
+  })
+
   it('holds nothing out of a handful', () => {
-    assert.ok(!holdOut([shot('a', 1), shot('b', 90)], { share: 0.15, seed: 1 }).some(Boolean))
+    assert.ok(!holdOut([shot(1), shot(90)], { share: 0.15, seed: 1 }).some(Boolean))
   })
 })

@@ -1,19 +1,20 @@
 /** Which pictures are held out when nobody said so: whole runs of near-duplicates, so that no picture is measured whose twin was learnt. Pure. */
 import { Random } from '../detector/random.ts'
+import { clustersOf, difference } from './look-alikes.ts'
 
 export interface HoldOutPicture {
-  readonly sha256: string
   /** Small and grey; all of one size. */
   readonly thumbnail: Uint8Array
   readonly labels: readonly { readonly label: number; readonly ignore?: boolean }[]
 }
 
-/** Mean squared difference of grey thumbnails (0..255) below which two pictures show the same moment; the hub has the same. */
+/**
+ * Mean squared difference of grey thumbnails (0..255) below which two pictures show the same moment. The hub, whose cameras stand still,
+ * also asks that no part of them differs much; here what is nearly the same had better be on one side.
+ */
 const sameMoment = 12
 /** Names in the order of time: neighbours differ by less than this share of what any two pictures differ by. */
 const filmShare = 0.5
-/** Each picture is compared with this many before it: near-duplicates are near in time. */
-const comparedWith = 400
 /** Runs of a film are no longer than this share of the cut, so that it comes from several places. */
 const longest = 0.5
 
@@ -56,23 +57,13 @@ export function holdOut(pictures: readonly HoldOutPicture[], { share, seed }: { 
 
 /** Pictures that must stay together: near-duplicates, and runs of a film of at most `most` pictures. */
 function blocksOf(pictures: readonly HoldOutPicture[], most: number): number[][] {
-  const parent = pictures.map((_, i) => i)
-  const root = (i: number): number => {
-    let at = i
-    while (parent[at] !== at) at = parent[at] = parent[parent[at]!]!
-    return at
-  }
-  const first = new Map<string, number>()
-  for (const [i, picture] of pictures.entries()) {
-    const twin = first.get(picture.sha256)
-    if (twin === undefined) first.set(picture.sha256, i)
-    else parent[root(i)] = root(twin)
-    for (let j = Math.max(0, i - comparedWith); j < i; j++)
-      if (root(i) !== root(j) && difference(picture.thumbnail, pictures[j]!.thumbnail, sameMoment) < sameMoment)
-        parent[root(i)] = root(j)
-  }
   const clusters = new Map<number, number[]>()
-  for (const i of pictures.keys()) clusters.set(root(i), [...(clusters.get(root(i)) ?? []), i])
+  const thumbnails = pictures.map(({ thumbnail }) => thumbnail)
+  for (const [i, first] of clustersOf(thumbnails, sameMoment).entries()) {
+    const cluster = clusters.get(first)
+    if (cluster) cluster.push(i)
+    else clusters.set(first, [i])
+  }
   // In a film, neighbours look alike though nothing is the same: runs of it stay together up to the next cut.
   const cut = cutOf(pictures)
   const blocks: number[][] = []
@@ -95,12 +86,4 @@ function cutOf(pictures: readonly HoldOutPicture[]): number {
     )
   const any = of(() => random.integer(pictures.length))
   return of((i) => i) < filmShare * any ? any : 0
-}
-
-/** Stops counting at `enough`. */
-function difference(a: Uint8Array, b: Uint8Array, enough: number): number {
-  const limit = enough * a.length
-  let sum = 0
-  for (let i = 0; i < a.length && sum < limit; i++) sum += (a[i]! - b[i]!) ** 2
-  return sum / Math.max(1, a.length)
 }
