@@ -38,12 +38,19 @@ const halfCode = 10
 /** Every half-precision number as float32; undefined where there is none. */
 function widened(graph: Graph): Graph | undefined {
   let found = false
+  let singles: Float32Array | undefined
+  const single = (halves: Uint16Array): Float32Array => {
+    singles ??= Float32Array.from({ length: 2 ** 16 }, (_, bits) => fromHalf(bits))
+    const data = new Float32Array(halves.length)
+    for (let i = 0; i < data.length; i++) data[i] = singles[halves[i]!]!
+    return data
+  }
   const type = (of: DataType): DataType => {
     found ||= of === 'float16'
     return of === 'float16' ? 'float32' : of
   }
   const tensor = (of: TensorData): TensorData =>
-    of.type === 'float16' ? { ...of, type: type(of.type), data: Float32Array.from(of.data as Uint16Array, fromHalf) } : of
+    of.type === 'float16' ? { ...of, type: type(of.type), data: single(of.data as Uint16Array) } : of
   const attribute = (of: Attribute): Attribute => (typeof of === 'object' && 'tensor' in of ? { tensor: tensor(of.tensor) } : of)
   const nodes = graph.nodes.map((node) => {
     const attributes = Object.entries(node.attributes).map(([name, value]) => {
