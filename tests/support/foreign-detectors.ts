@@ -282,7 +282,7 @@ export function yolov5Net(layout: ForeignOptions, decoded = true): Graph {
  */
 export function yolov8Net(
   layout: ForeignOptions,
-  { joined = 'by grid', turned = false, end = false, temperature = 1, attention = false, raw }: Yolov8Export = {},
+  { joined = 'by grid', turned = false, end, temperature = 1, attention = false, raw }: Yolov8Export = {},
 ): Graph {
   const net = new Net(layout)
   const { g } = net
@@ -338,8 +338,9 @@ export function yolov8Net(
     [1, n],
   )
   const scores = g.sigmoid(kinds)
-  if (end) {
-    const corners = g.transpose(g.mul(g.concat([low, high], 1), strides), [0, 2, 1])
+  const corners = g.mul(g.concat([low, high], 1), strides)
+  if (end === 'rows') return net.done([chosenRows(g, g.concat([corners, scores], 1), classes)], ['output0'], layout.opset)
+  if (end === 'apart') {
     const best = g.op('ReduceMax', [scores], { attributes: { axes: [1], keepdims: 0 } })
     const kind = g.op('ArgMax', [scores], { attributes: { axis: 1, keepdims: 0 } })
     const [score, order] = g.ops('TopK', [best, g.ints([20])], { attributes: { axis: 1 }, outputs: 2 }) as [Value, Value]
@@ -347,16 +348,42 @@ export function yolov8Net(
     const picked = (value: Value) => g.op('Gather', [value, at], { attributes: { axis: 1 } })
     const label = g.op('Cast', [picked(kind)], { attributes: { to: 1 } })
     const column = (value: Value) => g.reshape(value, [1, 20, 1])
-    return net.done([g.concat([picked(corners), column(score), column(label)], 2)], ['output0'], layout.opset)
+    return net.done(
+      [g.concat([picked(g.transpose(corners, [0, 2, 1])), column(score), column(label)], 2)],
+      ['output0'],
+      layout.opset,
+    )
   }
   const rows = g.concat([g.mul(boxes, strides), scores], 1)
   return net.done([turned ? g.transpose(rows, [0, 2, 1]) : rows], ['output0'], layout.opset)
 }
 
+/** [1, n, 6] of rows [1, 4 + C, cells]: the cells with the best scores, and of these the best pairs of cell and class (YOLOv10). */
+function chosenRows(g: GraphBuilder, rows: Value, classes: number): Value {
+  const most = Math.min(40, rows.shape[2]!)
+  const [boxes, scores] = g.ops('Split', [g.transpose(rows, [0, 2, 1]), g.ints([4, classes])], {
+    attributes: { axis: 2 },
+    outputs: 2,
+  }) as [Value, Value]
+  const best = (of: Value) => g.ops('TopK', [of, g.ints([most])], { attributes: { axis: 1 }, outputs: 2 }) as [Value, Value]
+  const [, order] = best(g.op('ReduceMax', [scores], { attributes: { axes: [2], keepdims: 0 } }))
+  const picked = (of: Value) => {
+    const at = g.op('Expand', [g.reshape(order, [1, most, 1]), g.ints([1, most, of.shape[2]!])])
+    return g.op('GatherElements', [of, at], { attributes: { axis: 1 } })
+  }
+  const [score, pair] = best(g.reshape(picked(scores), [1, -1]))
+  const column = (value: Value) => g.reshape(value, [1, most, 1])
+  const cell = column(g.op('Div', [pair, g.ints([classes])]))
+  const places = g.concat([g.sub(cell, cell), cell], 2)
+  const label = g.op('Cast', [column(g.op('Mod', [pair, g.ints([classes])]))], { attributes: { to: 1 } })
+  return g.concat([g.op('GatherND', [picked(boxes), places]), column(score), label], 2)
+}
+
 export interface Yolov8Export {
   readonly joined?: 'by grid' | 'by branch'
   readonly turned?: boolean
-  readonly end?: boolean
+  /** The best boxes inside: chosen of rows of all cells, as YOLOv10 does, or of boxes and scores that stand apart. */
+  readonly end?: 'rows' | 'apart'
   readonly temperature?: number
   readonly attention?: boolean
   readonly raw?: number

@@ -1,4 +1,5 @@
 /** A foreign detector as adapters look at it: which node makes a value, which shape it has, and what lies behind nodes that only move values. */
+import { pruned } from '../engine/step-graph.ts'
 import { elementCount, type Graph, type Node, type TensorData } from '../onnx/graph.ts'
 import { misfit } from './adapter.ts'
 import { ownName, type Settled } from './settle.ts'
@@ -33,6 +34,12 @@ export class Foreign {
       for (const name of node.inputs) this.#users.set(name, [...(this.#users.get(name) ?? []), node])
     }
     this.input = pictureInput(graph)
+  }
+
+  /** The same file with this value as its only output. */
+  upTo(name: string): Foreign {
+    const outputs = [{ name, type: 'float32' as const, shape: this.shape(name) }]
+    return new Foreign({ graph: pruned({ ...this.graph, outputs }), shapes: this.#shapes })
   }
 
   maker(name: string): Node | undefined {

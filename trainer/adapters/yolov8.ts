@@ -1,6 +1,7 @@
 /**
  * YOLOv8's output (Ultralytics, 2023; also 9, 10 and 11): [1, 4 + C, cells], or turned, of boxes x y w h in pixels and sigmoid scores; RGB / 255.
  * Trained from the maps before its distribution is decoded, where they are found and the file decodes them as published; run as it is where not.
+ * End-to-end exports (YOLOv10) choose the best of these rows inside: they are trained from the same maps, and the choice is left out.
  * Exports without decoding have a map [1, 64 + C, h, w] of each grid, with key points behind the classes where it has some: those are left out.
  */
 import { columns } from '../detector/heads/head.ts'
@@ -14,9 +15,11 @@ import { formOnGrid, layoutsOf, onSample, refuseNoProbabilities } from './plausi
 const family = 'YOLOv8'
 const nms = { nms: 'per-class', nmsIou: 0.6 } as const
 
-export const yolov8: Adapter = async (foreign, options) => {
+export const yolov8: Adapter = async (whole, options) => {
   const classes = options.classes.length
   const width = 4 + classes
+  const rows = rowsBeforeChoice(whole, width)
+  const foreign = rows === undefined ? whole : whole.upTo(rows)
   const turned = foreign.output([1, undefined, width])
   const output = foreign.output([1, width, undefined]) ?? turned
   const common = {
@@ -52,7 +55,7 @@ export const yolov8: Adapter = async (foreign, options) => {
     ]
     const made = await trainableOrWhy({
       ...build(common, grids),
-      why: `${grids.length} grids of distributions over ${bins} distances and class scores behind [1, ${width}, cells]`,
+      why: `${grids.length} grids of distributions over ${bins} distances and class scores behind [1, ${width}, cells]${rows === undefined ? '' : ', of which the file would choose the best'}`,
       own: [
         form((g, { boxes, scores }) => g.concat([asCentred(g, boxes), scores], 1)),
         form((g, { boxes, scores }) => g.concat([boxes, scores], 1)),
@@ -61,7 +64,24 @@ export const yolov8: Adapter = async (foreign, options) => {
     if (typeof made !== 'string') return made
     why = made
   }
+  if (rows !== undefined) throw misfit(family, `the rows of which it chooses the best cannot be trained: ${why}`)
   return await run({ ...common, why }, { output, rowsLast, classes })
+}
+
+/** The rows of all cells, [1, width, cells] or turned, of which an end-to-end export chooses the best; undefined where none does. */
+function rowsBeforeChoice(foreign: Foreign, width: number): string | undefined {
+  const [output, ...more] = foreign.graph.outputs.map(({ name }) => name)
+  const nodes = output === undefined || more.length > 0 ? [] : foreign.ancestors(output)
+  const first = nodes.findIndex(({ op }) => op === 'TopK')
+  return nodes
+    .slice(0, Math.max(0, first))
+    .filter(({ op }) => op === 'Concat')
+    .map(({ outputs }) => outputs[0]!)
+    .findLast((name) => {
+      const [batch, ...sides] = foreign.shape(name)
+      const count = sides.find((side) => side !== width) ?? width
+      return batch === 1 && sides.length === 2 && sides.includes(width) && layoutsOf(count, foreign.input, 'one').length > 0
+    })
 }
 
 interface Grid {
