@@ -282,7 +282,7 @@ export function yolov5Net(layout: ForeignOptions, decoded = true): Graph {
  */
 export function yolov8Net(
   layout: ForeignOptions,
-  { joined = 'by grid', turned = false, end, temperature = 1, attention = false, raw }: Yolov8Export = {},
+  { joined = 'by grid', turned = false, end, temperature = 1, attention = false, bins = 16, raw }: Yolov8Export = {},
 ): Graph {
   const net = new Net(layout)
   const { g } = net
@@ -294,7 +294,7 @@ export function yolov8Net(
     .map(
       (x, i) =>
         [
-          net.head(`cv2.${i}`, x, 64),
+          net.head(`cv2.${i}`, x, 4 * bins, () => (bins === 1 ? 2 : 0)),
           net.head(`cv3.${i}`, x, classes, () => (layout.loud ? 0 : prior)),
           ...(raw ? [net.head(`cv4.${i}`, x, raw)] : []),
         ] as const,
@@ -316,19 +316,17 @@ export function yolov8Net(
       maps.map(([reg, cls]) => flat(g.concat([reg, cls], 1))),
       2,
     )
-  const [box, kinds] = joined === 'by grid' ? (net.split(byGrid(), [64, classes], 1) as [Value, Value]) : [branch(0), branch(1)]
+  const [box, kinds] =
+    joined === 'by grid' ? (net.split(byGrid(), [4 * bins, classes], 1) as [Value, Value]) : [branch(0), branch(1)]
   const cells = three.flatMap((stride) => cellsOf(width, height, stride).map(([x, y]) => [x + 0.5, y + 0.5, stride] as const))
   const n = cells.length
-  const numbers = g.scale(g.transpose(g.reshape(box, [1, 4, 16, n]), [0, 2, 1, 3]), 1 / temperature)
-  const softmax = g.op('Softmax', [numbers], { attributes: { axis: 1 } })
-  const distances = g.reshape(
-    g.conv(
-      softmax,
-      net.vector('dfl.weight', [1, 16, 1, 1], (i) => i),
-      null,
-    ),
-    [1, 4, n],
-  )
+  const expected = () => {
+    const numbers = g.scale(g.transpose(g.reshape(box, [1, 4, bins, n]), [0, 2, 1, 3]), 1 / temperature)
+    const softmax = g.op('Softmax', [numbers], { attributes: { axis: 1 } })
+    const steps = net.vector('dfl.weight', [1, bins, 1, 1], (i) => i)
+    return g.reshape(g.conv(softmax, steps, null), [1, 4, n])
+  }
+  const distances = bins === 1 ? box : expected()
   const anchors = g.constant([...cells.map(([x]) => x), ...cells.map(([, y]) => y)], [1, 2, n])
   const low = g.sub(anchors, g.slice(distances, [0], [2], [1]))
   const high = g.add(anchors, g.slice(distances, [2], [4], [1]))
@@ -386,6 +384,8 @@ export interface Yolov8Export {
   readonly end?: 'rows' | 'apart'
   readonly temperature?: number
   readonly attention?: boolean
+  /** Of the distribution over a side's distances; 1: the distance itself (YOLO26). */
+  readonly bins?: number
   readonly raw?: number
 }
 

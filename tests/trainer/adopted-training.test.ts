@@ -77,7 +77,7 @@ const families: Readonly<Record<string, Graph>> = {
   'picodet, aligned': picodetNet(layout, true),
   yolov5: yolov5Net(layout),
   yolov8: yolov8Net(layout),
-  'yolov8, end to end': yolov8Net(layout, { end: 'rows' }),
+  'yolov8, end to end and without distributions': yolov8Net(layout, { bins: 1, end: 'rows' }),
   ssd: ssdNet(layout),
   yunet: yunetNet(layout),
 }

@@ -45,6 +45,7 @@ const heads: Readonly<Record<string, () => Made>> = {
   'PicoDet, aligned': () => foreign('picodet', picodetNet(layout, true)),
   'YOLOv5, three anchors in one convolution': () => foreign('yolov5', yolov5Net(layout)),
   YOLOv8: () => foreign('yolov8', yolov8Net(layout)),
+  'YOLO26, end to end': () => foreign('yolov8', yolov8Net(layout, { bins: 1, end: 'rows' })),
   'YuNet, a depthwise convolution behind the classes': () => foreign('yunet', yunetNet(layout)),
   'SSD, anchors and background in one convolution': () => foreign('ssd', ssdNet(layout)),
 }

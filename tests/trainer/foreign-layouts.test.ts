@@ -310,6 +310,8 @@ const cases: Case[] = [
       ['YOLO11, with attention', { attention: true }],
       ['YOLOv8 with a decoding that nobody published', { temperature: 2 }],
       ['YOLOv10, end to end', { attention: true, end: 'rows' }],
+      ['YOLO26, without distributions', { joined: 'by branch', bins: 1 }],
+      ['YOLO26, end to end', { joined: 'by branch', bins: 1, attention: true, end: 'rows' }],
     ] as const
   ).map(
     ([name, shape]): Case => ({
@@ -573,6 +575,17 @@ describe('a published layout', () => {
         adopt(graph, adapters.auto!, { classes: Array.from({ length: names }, (_, i) => `class ${i}`) }),
         /no adapter fits/,
       )
+  })
+
+  it('that chooses its best boxes of rows with a decoding that nobody published is run as it is', async () => {
+    const graph = upgrade(readOnnx(writeOnnx(yolov8Net(layout, { end: 'rows', temperature: 2 }))))
+    const { specification, why } = await adopt(graph, adapters.auto!, { classes })
+    assert.equal(specification.architecture, 'boxes-and-scores')
+    assert.match(why, /^raw: /)
+    await assert.rejects(
+      adopt(graph, adapters.yolov8!, { classes }),
+      /of which it chooses the best cannot be trained: on the same maps/,
+    )
   })
 
   it('of YOLOv5 without decoding is refused without its anchors, with the cure', async () => {

@@ -100,7 +100,7 @@ function chosenCells(cells: Cells): Feeds {
 }
 
 /** A graph whose only parameter is the rows. */
-function lossGraph(head: Exclude<Specification['head'], 'fixed'>) {
+function lossGraph(head: Exclude<Specification['head'], 'fixed'>, bins: number) {
   const specification: Specification = {
     v: 1,
     architecture: head,
@@ -113,13 +113,17 @@ function lossGraph(head: Exclude<Specification['head'], 'fixed'>) {
     classifiers: [],
     nms: 'per-class',
     nmsIou: 0.5,
-    bins: 8,
+    bins,
     ...(head === 'anchors' && { anchors }),
   }
   const cells = cellsOf({ ...size, ...specification })
   const width = rowWidth(specification)
   const g = new GraphBuilder('losses')
-  const numbers = Float32Array.from({ length: batch * cells.x.length * width }, (_, i) => 1.2 * Math.sin(0.37 * i + 1))
+  const lifted = (i: number) => (bins === 1 && i % width >= classes.length ? 2.5 : 0)
+  const numbers = Float32Array.from(
+    { length: batch * cells.x.length * width },
+    (_, i) => 1.2 * Math.sin(0.37 * i + 1) + lifted(i),
+  )
   const rows = g.initializer('rows', floatTensor([batch * cells.x.length, width], numbers))
   const targets = targetOptionsOf(specification, batch)
   const feeds = targets.slots ? targetsOf(truths, { cells, ...targets }) : chosenCells(cells)
@@ -164,10 +168,13 @@ function lossGraph(head: Exclude<Specification['head'], 'fixed'>) {
 const heads = ['distribution', 'nanodet-plus', 'picodet', 'yolov8', 'anchors', 'yolox', 'yunet', 'fastestdet'] as const
 
 describe('the losses of a head', () => {
-  for (const head of heads) {
-    it(`called ${head} and their gradients are PyTorch's in float64`, async () => {
-      const wanted = reference.heads[head]!
-      const { graph, numbers } = lossGraph(head)
+  for (const [called, head, bins] of [
+    ...heads.map((each) => [each, each, 8] as const),
+    ['yolov8, distances', 'yolov8', 1] as const,
+  ]) {
+    it(`called ${called} and their gradients are PyTorch's in float64`, async () => {
+      const wanted = reference.heads[called]!
+      const { graph, numbers } = lossGraph(head, bins)
       const step = compileStep({ graph, losses: ['loss', 'box', 'classes', 'object'], parameters: ['rows'], dialect: 'std' })
       const session = await ort.InferenceSession.create(writeOnnx(step.graph), {
         graphOptimizationLevel: 'disabled',

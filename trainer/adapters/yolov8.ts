@@ -1,7 +1,8 @@
 /**
  * YOLOv8's output (Ultralytics, 2023; also 9, 10 and 11): [1, 4 + C, cells], or turned, of boxes x y w h in pixels and sigmoid scores; RGB / 255.
  * Trained from the maps before its distribution is decoded, where they are found and the file decodes them as published; run as it is where not.
- * End-to-end exports (YOLOv10) choose the best of these rows inside: they are trained from the same maps, and the choice is left out.
+ * End-to-end exports (YOLOv10, YOLO26) choose the best of these rows inside: they are trained from the same maps, and the choice is left out.
+ * Where a map has four channels for a box these are its distances (YOLO26), no distributions.
  * Exports without decoding have a map [1, 64 + C, h, w] of each grid, with key points behind the classes where it has some: those are left out.
  */
 import { columns } from '../detector/heads/head.ts'
@@ -55,7 +56,7 @@ export const yolov8: Adapter = async (whole, options) => {
     ]
     const made = await trainableOrWhy({
       ...build(common, grids),
-      why: `${grids.length} grids of distributions over ${bins} distances and class scores behind [1, ${width}, cells]${rows === undefined ? '' : ', of which the file would choose the best'}`,
+      why: `${grids.length} grids of ${bins === 1 ? 'distances' : `distributions over ${bins} distances`} and class scores behind [1, ${width}, cells]${rows === undefined ? '' : ', of which the file would choose the best'}`,
       own: [
         form((g, { boxes, scores }) => g.concat([asCentred(g, boxes), scores], 1)),
         form((g, { boxes, scores }) => g.concat([boxes, scores], 1)),
@@ -176,14 +177,15 @@ async function run(common: Common, { output, rowsLast, classes }: { output: stri
  * Maps of distributions and of class logits, fine to coarse: of each grid the convolutions that are only joined and reshaped afterwards, the
  * box branch before the class branch.
  */
-function gridsOf(foreign: Foreign, output: string, classes: number): { reg: string; cls: string }[] {
+function gridsOf(foreign: Foreign, output: string, classes: number): Grid[] {
   const maps = foreign.ends(output)
   const sizes = [...new Set(maps.map((map) => foreign.cells(map)))].sort((a, b) => b - a)
   const grids = sizes.map((cells) => {
     const here = maps.filter((map) => foreign.cells(map) === cells)
-    const reg = here.find((map) => foreign.shape(map)[1]! % 4 === 0 && foreign.shape(map)[1]! >= 8)
-    const cls = here.findLast((map) => map !== reg && foreign.shape(map)[1] === classes)
-    return { reg, cls, single: here.length === 2 }
+    if (here.length !== 2) return undefined
+    return [here, here.toReversed()]
+      .map(([reg, cls]) => ({ reg: reg!, cls: cls! }))
+      .find(({ reg, cls }) => foreign.shape(reg)[1]! % 4 === 0 && foreign.shape(cls)[1] === classes)
   })
-  return grids.every((each) => each.reg && each.cls && each.single) ? grids.map(({ reg, cls }) => ({ reg: reg!, cls: cls! })) : []
+  return grids.every((each) => each !== undefined) ? grids : []
 }

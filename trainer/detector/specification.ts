@@ -57,8 +57,8 @@ export const Specification = Type.Object(
     anchors: Type.Optional(Type.Array(Type.Array(Type.Tuple([Type.Number(), Type.Number()]), { minItems: 1 }))),
     /** For `priors`: what centres and sizes are multiplied with (SSD's "variances"). */
     variances: Type.Optional(Type.Tuple([Type.Number(), Type.Number()])),
-    /** For `distribution`: numbers of which each side is the expectation, reg_max + 1. */
-    bins: Type.Optional(Type.Integer({ minimum: 2 })),
+    /** For `distribution`: numbers of which each side is the expectation, reg_max + 1; 1: the side itself, in strides. */
+    bins: Type.Optional(Type.Integer({ minimum: 1 })),
     /** What gives a class its filter; empty where it was not found, and then the classes stay as they are. */
     classifiers: Type.Array(Classifier),
     /** `per-class`: a row carries one class; `class-agnostic`: one box, one row, with all its classes. */

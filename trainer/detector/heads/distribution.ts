@@ -1,6 +1,6 @@
 /**
  * NanoDet, PicoDet and YOLOv8: rows are [class logits, left, top, right, bottom], each side the expectation of a softmax over distances of
- * 0, 1, 2, ... strides (generalized focal loss, Li et al. 2020).
+ * 0, 1, 2, ... strides (generalized focal loss, Li et al. 2020). With one bin a side is that number of strides itself (YOLO26).
  */
 
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
@@ -27,15 +27,19 @@ const binsOf = ({ bins }: Specification): number => bins!
 const steps = (g: GraphBuilder, count: number, shape: readonly number[]) =>
   g.once(`steps ${count} ${shape.join(',')}`, () => g.constant([...Array(count).keys()], shape))
 
-/** Boxes from the distribution's numbers alone, [.., 4 bins]. */
-function distributionBoxes(g: GraphBuilder, bins: number, numbers: Value, { x, y, stride }: Centres): Value {
+/** Distances in strides [.., 4] from [.., 4 bins]. */
+function expectedDistances(g: GraphBuilder, bins: number, numbers: Value): Value {
+  if (bins === 1) return numbers
   const lead = numbers.shape.slice(0, -1)
-  const flat = g.reshape(numbers, [elementCount(lead) * 4, bins])
-  const softmax = g.op('Softmax', [flat], { attributes: { axis: 1 } })
-  const expected = g.reshape(g.matMul(softmax, steps(g, bins, [bins, 1])), [...lead, 4])
-  const distance = g.mul(expected, stride)
+  const softmax = g.op('Softmax', [g.reshape(numbers, [elementCount(lead) * 4, bins])], { attributes: { axis: 1 } })
+  return g.reshape(g.matMul(softmax, steps(g, bins, [bins, 1])), [...lead, 4])
+}
+
+/** Boxes from the distances' numbers alone, [.., 4 bins]. */
+function distributionBoxes(g: GraphBuilder, bins: number, numbers: Value, { x, y, stride }: Centres): Value {
+  const distance = g.mul(expectedDistances(g, bins, numbers), stride)
   const side = (i: number) => columns(g, distance, i, i + 1)
-  return g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.add(x, side(2)), g.add(y, side(3))], lead.length)
+  return g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.add(x, side(2)), g.add(y, side(3))], numbers.shape.length - 1)
 }
 
 const boxes: HeadKind['boxes'] = (g, specification, rows, centres) => {
@@ -43,15 +47,23 @@ const boxes: HeadKind['boxes'] = (g, specification, rows, centres) => {
   return distributionBoxes(g, bins, columns(g, rows, classes, classes + 4 * bins), centres)
 }
 
-/** Predicted boxes of the positives [P, 4], and their distribution focal loss [P, 1]: the mean over their sides. */
+/**
+ * Predicted boxes of the positives [P, 4], and their distribution focal loss [P, 1], the mean over their sides; where a side has no distribution,
+ * how far it is off in shares of the picture (Ultralytics, 2026).
+ */
 export function positiveBoxes({ g, specification, chosen, centres, target }: LossInput): { predicted: Value; dfl: Value } {
   const [bins, classes] = [binsOf(specification), specification.classes.length]
   const numbers = chosen(classes, classes + 4 * bins)
   const positives = numbers.shape[0]!
-  // The distribution shall lie on the two whole distances beside the true one, each by its nearness: a triangle around it.
   const side = (i: number) => columns(g, target, i, i + 1)
   const { x, y, stride } = centres
   const away = g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.sub(side(2), x), g.sub(side(3), y)], 1)
+  if (bins === 1) {
+    const { width, height } = centres
+    const off = g.div(g.sub(g.mul(numbers, stride), away), g.constant([width, height, width, height], [1, 4]))
+    return { predicted: distributionBoxes(g, bins, numbers, centres), dfl: g.mean(g.op('Abs', [off]), [1], true) }
+  }
+  // The distribution shall lie on the two whole distances beside the true one, each by its nearness: a triangle around it.
   const wanted = g.op('Clip', [g.div(away, stride), g.constant(0), g.constant(bins - 1.01)])
   const off = g.op('Abs', [g.sub(g.reshape(wanted, [positives * 4, 1]), steps(g, bins, [1, bins]))])
   const share = g.relu(g.sub(g.constant(1), off))

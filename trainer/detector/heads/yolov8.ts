@@ -15,7 +15,7 @@ export const yolov8: HeadKind = {
   assign: candidatesWithin,
   slots: nineOfEachGrid,
   /**
-   * 7.5 (1 - complete IoU) and 1.5 x distribution focal loss at the cells that answer for boxes, weighed by their target score, and 0.5 x binary
+   * 7.5 (1 - complete IoU) and 1.5 x distribution focal loss (or what stands for it where there is no distribution) at the cells that answer for boxes, weighed by their target score, and 0.5 x binary
    * cross-entropy of all class scores with it; all over the sum of the targets.
    */
   losses: (input) => {
