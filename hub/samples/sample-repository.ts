@@ -123,30 +123,42 @@ export class SampleRepository {
       }
       return builder
     }
-    const page = filter(this.#withTasks())
     // The same two values stand in both tables: each question is answered in the order of one index.
     const [time, name] =
       query.state === undefined ? ['samples.received_at', 'samples.id'] : ['tasks.received_at', 'tasks.sample_id']
     const [at, id] = query.cursor?.split(' ') ?? []
+    const page = filter(this.#withTasks())
     if (at !== undefined && id !== undefined)
       page
         .where(time, '<=', Number(at))
         .andWhere((older) =>
           older.where(time, '<', Number(at)).orWhere((same) => same.where(time, Number(at)).andWhere(name, '<', id)),
         )
-    const rows: SampleWithTask[] = await page.orderBy(time, 'desc').orderBy(name, 'desc').limit(query.limit)
+    page.orderBy(time, 'desc').orderBy(name, 'desc').limit(query.limit)
     // Every sample has one task: the other table is only asked where the question needs it.
     const { camera, device, split, reason, label, state } = query
     const byState = [camera, device, split, reason, label].every((each) => each === undefined)
     const all = this.#knex(state !== undefined && byState ? 'tasks' : 'samples')
     if (state !== undefined && !byState) all.join('tasks', 'tasks.sample_id', 'samples.id')
-    const counted = await filter(all).count({ count: '*' }).first()
+    const [rows, counted] = await this.#atOnce(async (trx) => {
+      const found: SampleWithTask[] = await page.transacting(trx)
+      return [found, await filter(all).count({ count: '*' }).transacting(trx).first()]
+    })
     const last = rows.at(-1)
     return {
       rows: rows.map(fromRow),
       next: last && rows.length === query.limit ? `${last.received_at} ${last.id}` : null,
       total: Number(counted?.count ?? 0),
     }
+  }
+
+  /**
+   * Answers several questions from one state of the database, or a sample that comes in between would be in the count and not on the page.
+   * SQLite's transactions are always so; PostgreSQL's as of REPEATABLE READ (its manual, 13.2.2).
+   */
+  async #atOnce<T>(ask: (trx: Knex.Transaction) => Promise<T>): Promise<T> {
+    const sqlite = this.#knex.client.config.client === 'sqlite3'
+    return await this.#knex.transaction(ask, sqlite ? {} : { isolationLevel: 'repeatable read', readOnly: true })
   }
 
   async truth(id: string): Promise<string | null> {

@@ -121,6 +121,21 @@ describe('at scale', () => {
     }
   })
 
+  it('a page and its count are of one moment, whatever is stored in between', async (t) => {
+    const test = await startTestHub(t)
+    await test.hub.loop.stop()
+    for (let i = 0; i < 3; i++) await putLabelled(test.hub, { name: `${i}` })
+    let meanwhile: Promise<number> | undefined
+    const reopen = async () => await test.hub.knex('tasks').update({ state: 'open' })
+    test.hub.knex.on('query', ({ sql }: Asked) => {
+      if (sql.includes('from `samples`')) meanwhile ??= reopen()
+    })
+    const { samples, total } = await test.ask(SamplePage, 'GET', '/api/samples?state=accepted')
+    assert.equal(await meanwhile, 3)
+    assert.deepEqual([samples.length, total], [3, 3])
+    assert.equal((await test.ask(SamplePage, 'GET', '/api/samples?state=accepted')).total, 0)
+  })
+
   it('the fleet is paged: every device once in each order, found by part of its id, name or site', async (t) => {
     const test = await startTestHub(t)
     await putDevices(test, 23)
