@@ -53,6 +53,20 @@ async function draw(page: Page, from: readonly [number, number], to: readonly [n
   await page.mouse.up()
 }
 
+/** As a quick hand in front of a slow page: pressed, moved and let go before anything of it was drawn. */
+async function drawAtOnce(page: Page, from: readonly [number, number], to: readonly [number, number]): Promise<void> {
+  const room = (await page.getByTestId('canvas').boundingBox())!
+  const devtools = await page.context().newCDPSession(page)
+  await devtools.send('Emulation.setCPUThrottlingRate', { rate: 12 })
+  const send = (type: 'mouseMoved' | 'mousePressed' | 'mouseReleased', [x, y]: readonly [number, number], buttons: number) =>
+    devtools.send('Input.dispatchMouseEvent', {
+      ...{ type, x: room.x + room.width * x, y: room.y + room.height * y },
+      ...{ button: 'left', buttons, clickCount: 1 },
+    })
+  await Promise.all([send('mousePressed', from, 1), send('mouseMoved', to, 1), send('mouseReleased', to, 0)])
+  await devtools.detach()
+}
+
 /** Names a class in the dialog that has opened. */
 async function nameClass(page: Page, name: string): Promise<void> {
   await page.getByLabel('Find a class by name').fill(name)
@@ -143,6 +157,18 @@ describe('the label page', { skip: noBrowser }, () => {
     await page.keyboard.press('x')
     await waitFor(hub.api, '/api/tasks/counts', QueueCounts, ({ open, leased }) => open + leased === 0, 30)
     await page.getByText('Nothing waits for you').waitFor()
+    assert.deepEqual(faults, [])
+  })
+
+  it('keeps every box of a hand that is quicker than the page', { timeout: 120_000 }, async (t) => {
+    const { page, faults } = await started(t)
+    await open(page)
+    await page.keyboard.press('c')
+    await nameClass(page, 'sign')
+    for (const [i, y] of [0.2, 0.4, 0.6, 0.8].entries()) {
+      await drawAtOnce(page, [0.4, y], [0.5, y + 0.1])
+      await page.getByText(`Boxes (${i + 1})`).waitFor()
+    }
     assert.deepEqual(faults, [])
   })
 

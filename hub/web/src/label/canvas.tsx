@@ -1,5 +1,5 @@
 /** The drawing surface: picture and boxes on a canvas, pointer and wheel turned into image coordinates. */
-import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react'
+import { useCallback, useEffect, useLayoutEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { imageOf } from '../api.ts'
 import {
   type Box,
@@ -69,9 +69,12 @@ export function LabelCanvas({ store, undo, sample, width, height, colorOf, label
   const gesture = useRef<Gesture | null>(null)
   const state = useSyncExternalStore(store.subscribe, store.snapshot)
 
-  useEffect(() => {
+  // Before it is seen: a box drawn at once must not be measured in a room of no size.
+  useLayoutEffect(() => {
     const element = room.current!
-    const observer = new ResizeObserver(() => setSize({ width: element.clientWidth, height: element.clientHeight }))
+    const measure = () => setSize({ width: element.clientWidth, height: element.clientHeight })
+    measure()
+    const observer = new ResizeObserver(measure)
     observer.observe(element)
     return () => observer.disconnect()
   }, [])
@@ -237,11 +240,17 @@ export function LabelCanvas({ store, undo, sample, width, height, colorOf, label
     }
   }
 
-  const up = () => {
+  const up = (event: React.PointerEvent) => {
     const now = gesture.current
+    end()
+    // From the event, not from what was last drawn: a quick hand lets go before the page has drawn where it went.
+    const box = now?.kind === 'draw' && boxFrom(now.from, toImage(shown, pointOf(event)), { width, height })
+    if (box && isBigEnough(box)) onDrawn(box)
+  }
+
+  const end = () => {
+    if (gesture.current?.kind === 'edit') undo.end()
     gesture.current = null
-    if (now?.kind === 'draw' && draft && isBigEnough(draft)) onDrawn(draft)
-    if (now?.kind === 'edit') undo.end()
     setDraft(null)
   }
 
@@ -278,7 +287,7 @@ export function LabelCanvas({ store, undo, sample, width, height, colorOf, label
         onPointerDown={down}
         onPointerMove={move}
         onPointerUp={up}
-        onPointerCancel={up}
+        onPointerCancel={end}
         onPointerLeave={() => setPointer(null)}
         onContextMenu={(event) => event.preventDefault()}
       />

@@ -1,6 +1,6 @@
 /** The keys of the label page: what each does, and the list that tells it. */
 import { Kbd, Modal, Table } from '@mantine/core'
-import { useEffect } from 'react'
+import { useLayoutEffect } from 'react'
 import { useTranslation } from 'react-i18next'
 import { moved, type Size } from './geometry.ts'
 import type { LabelStore, UndoStack } from './label-store.ts'
@@ -42,7 +42,8 @@ export interface LabelKeys {
 }
 
 export function useLabelKeys(page: LabelKeys): void {
-  useEffect(() => {
+  // With the picture, not after it: a key that is pressed at its first sight means this one.
+  useLayoutEffect(() => {
     const { store, undo, picture } = page
     const onKey = (event: KeyboardEvent) => {
       if (page.busy) return

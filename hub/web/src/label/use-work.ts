@@ -1,6 +1,6 @@
 /** The pictures that wait for this person: leased ahead, answered, taken back. */
 import { useQueryClient } from '@tanstack/react-query'
-import { useCallback, useEffect, useMemo, useRef, useState } from 'react'
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
 import { flushSync } from 'react-dom'
 import { ApiError, call, useApi } from '../api.ts'
 import { tellError } from '../parts/tell.ts'
@@ -68,15 +68,16 @@ export function useWork(store: LabelStore, undo: UndoStack, wanted: string | und
 
   const taskId = task?.id
   const taskVersion = task?.version
+  // Together with the picture: an answer given at its first sight must not take the boxes of the one before.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a task is loaded once per version; renewals must not undo work
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!task) return
     queue.keepPlace(task.id)
     store.load(queue.draft(task)?.boxes ?? task.boxes)
     undo.clear()
     shownAt.current = Date.now()
   }, [taskId, taskVersion])
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (taskId === undefined || taskVersion === undefined) return
     return store.subscribe(({ boxes }, before) => {
       if (boxes !== before.boxes)
