@@ -45,4 +45,10 @@ export function toldWords(text: string): string {
 /** Who did it. People's names have no white space; the hub's own have, and are words. */
 export const whom = (name: string): string => (name.includes(' ') ? i18n.t(name) : name)
 
+/** Names that `muninn up` gives by itself (cli/up-setup.ts): they are words, until people give their own. */
+const given: ReadonlySet<string> = new Set(['This machine', 'here', 'trainer of this machine'])
+
+/** A device, a site or a token, as people or `muninn up` called it. */
+export const called = (name: string): string => (given.has(name) ? i18n.t(name) : name)
+
 export default i18n

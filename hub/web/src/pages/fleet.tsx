@@ -7,7 +7,7 @@ import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { call, type Fleet as FleetPage, useApi } from '../api.ts'
 import { short, useFormat } from '../format.ts'
-import { toldWords } from '../i18n.ts'
+import { called, toldWords } from '../i18n.ts'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 import { AddDevice } from './fleet/add-device.tsx'
 import { cameraColors, DeviceDetail } from './fleet/device-detail.tsx'
@@ -111,7 +111,7 @@ export default function Fleet() {
                       {each.id}
                     </Text>
                     <Text size="xs" c="dimmed">
-                      {[each.name, each.site].filter(Boolean).join(' · ')}
+                      {[each.name, each.site].filter(Boolean).map(called).join(' · ')}
                     </Text>
                   </Table.Td>
                   <Table.Td>

@@ -178,7 +178,7 @@ export default function RunPage() {
             {t('Log')}
           </Text>
           <ScrollArea.Autosize mah={260}>
-            <Code block>
+            <Code block style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
               {(logs.data?.lines ?? [])
                 .map(({ at, text, said }) => `${format.clock(at)}  ${said ? inWords(said) : toldWords(text)}`)
                 .join('\n') || t('Nothing said yet.')}

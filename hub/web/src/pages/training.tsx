@@ -1,15 +1,14 @@
 /** Training runs: which there are, how far they are; start one by hand. */
-import { Badge, Button, Group, Modal, NumberInput, Progress, Select, Skeleton, Stack, Table, Text } from '@mantine/core'
-import { useForm } from '@mantine/form'
+import { Badge, Button, Modal, Progress, Skeleton, Stack, Table, Text } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { IconPlayerPlay } from '@tabler/icons-react'
-import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useTranslation } from 'react-i18next'
 import { useNavigate } from 'react-router'
-import { call, type Run, useApi } from '../api.ts'
+import { type Run, useApi } from '../api.ts'
 import { useFormat } from '../format.ts'
 import { inWords } from '../i18n.ts'
 import { Empty, PageHead } from '../parts/page-head.tsx'
+import { NewRun } from './training/new-run.tsx'
 
 export const runColors: Readonly<Record<Run['state'], string>> = {
   queued: 'gray',
@@ -118,73 +117,5 @@ export function RunProgress({ run }: { run: Run }) {
         {etaSeconds !== null && ` · ${t('{{time}} left', { time: format.duration(etaSeconds) })}`}
       </Text>
     </Stack>
-  )
-}
-
-function NewRun({ onDone }: { onDone: (id: number) => void }) {
-  const { t } = useTranslation()
-  const queries = useQueryClient()
-  const datasets = useApi('/api/datasets')
-  const models = useApi('/api/models')
-  const settings = useApi('/api/settings')
-  const form = useForm({
-    initialValues: {
-      dataset: 'now',
-      base: 'champion',
-      minutes: settings.data?.training.minutes ?? 30,
-      inputSize: settings.data?.training.inputSize ?? 320,
-      seed: 1,
-    },
-  })
-  const hasChampion = (models.data ?? []).some(({ role }) => role === 'champion')
-  const start = useMutation({
-    mutationFn: ({ dataset, base, minutes, inputSize, seed }: typeof form.values) =>
-      call<Run>('POST', '/api/runs', {
-        ...(dataset !== 'now' && { dataset: Number(dataset) }),
-        ...(base !== 'champion' && { base: base === 'shipped' ? null : base }),
-        settings: { minutes, inputSize, seed },
-      }),
-    onSuccess: ({ id }) => {
-      queries.invalidateQueries({ queryKey: ['/api/runs'] }).catch(() => {})
-      onDone(id)
-    },
-  })
-  return (
-    <form onSubmit={form.onSubmit((values) => start.mutate(values))}>
-      <Stack>
-        <Select
-          label={t('Dataset version')}
-          data={[
-            { value: 'now', label: t('a snapshot taken now') },
-            ...(datasets.data ?? []).map(({ id, train, heldOut }) => ({
-              value: String(id),
-              label: `${id} (${train} + ${heldOut})`,
-            })),
-          ]}
-          {...form.getInputProps('dataset')}
-        />
-        <Select
-          label={t('Start from')}
-          data={[
-            // Without a champion the hub starts from the street detector by itself.
-            ...(hasChampion ? [{ value: 'champion', label: t('the champion') }] : []),
-            { value: hasChampion ? 'shipped' : 'champion', label: t('the street detector that comes with Muninn') },
-            ...(models.data ?? []).map(({ sha256, manifest }) => ({
-              value: sha256,
-              label: `${manifest.name} v${manifest.version}`,
-            })),
-          ]}
-          {...form.getInputProps('base')}
-        />
-        <Group grow align="flex-end">
-          <NumberInput label={t('Minutes at most')} min={0.1} {...form.getInputProps('minutes')} />
-          <NumberInput label={t('Input size')} step={32} min={64} max={1280} {...form.getInputProps('inputSize')} />
-          <NumberInput label={t('Seed')} min={0} {...form.getInputProps('seed')} />
-        </Group>
-        <Button type="submit" loading={start.isPending}>
-          {t('Start')}
-        </Button>
-      </Stack>
-    </form>
   )
 }

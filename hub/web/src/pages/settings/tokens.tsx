@@ -8,6 +8,7 @@ import { useTranslation } from 'react-i18next'
 import { roles } from '../../../../../protocol/http/session.ts'
 import { call, type Token, useApi } from '../../api.ts'
 import { useFormat } from '../../format.ts'
+import { called } from '../../i18n.ts'
 
 export function Tokens() {
   const { t } = useTranslation()
@@ -48,7 +49,7 @@ export function Tokens() {
         <Table.Tbody>
           {tokens.data?.map(({ id, name, role, createdAt }) => (
             <Table.Tr key={id}>
-              <Table.Td>{name}</Table.Td>
+              <Table.Td>{called(name)}</Table.Td>
               <Table.Td>{t(role)}</Table.Td>
               <Table.Td>{format.time(createdAt)}</Table.Td>
               <Table.Td>
