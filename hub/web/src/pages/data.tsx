@@ -266,9 +266,9 @@ function Datasets() {
         </Empty>
       )}
       {!!datasets.data?.length && (
-        <Table.ScrollContainer minWidth={720}>
+        <Table.ScrollContainer minWidth={900}>
           <Table highlightOnHover>
-            <Table.Thead>
+            <Table.Thead style={{ whiteSpace: 'nowrap' }}>
               <Table.Tr>
                 <Table.Th>#</Table.Th>
                 <Table.Th>{t('Digest')}</Table.Th>
@@ -287,7 +287,7 @@ function Datasets() {
                   <Table.Tr key={each.id}>
                     <Table.Td>{each.id}</Table.Td>
                     <Table.Td ff="monospace">{short(each.digest)}</Table.Td>
-                    <Table.Td>
+                    <Table.Td style={{ whiteSpace: 'nowrap' }}>
                       {format.time(each.createdAt)} · {whom(each.createdBy)}
                     </Table.Td>
                     <Table.Td>{each.train}</Table.Td>

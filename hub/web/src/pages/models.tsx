@@ -68,7 +68,7 @@ export default function Models() {
         ) : (
           <Table.ScrollContainer minWidth={860}>
             <Table highlightOnHover verticalSpacing="sm">
-              <Table.Thead>
+              <Table.Thead style={{ whiteSpace: 'nowrap' }}>
                 <Table.Tr>
                   <Table.Th>{t('Model')}</Table.Th>
                   <Table.Th>{t('Role')}</Table.Th>

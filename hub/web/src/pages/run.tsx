@@ -220,26 +220,28 @@ function Report({
             {steps} {t('steps')} · {format.number(trainMinutes, 1)} min · {device}
           </Text>
         </Group>
-        <Table>
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th />
-              <Table.Th>{t('champion')}</Table.Th>
-              <Table.Th>{t('challenger')}</Table.Th>
-              <Table.Th>{t('difference, on the same pictures')}</Table.Th>
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {rows.map(([name, before, after, gain]) => (
-              <Table.Tr key={name}>
-                <Table.Td>{name}</Table.Td>
-                <Table.Td>{before}</Table.Td>
-                <Table.Td fw={600}>{after}</Table.Td>
-                <Table.Td>{gain}</Table.Td>
+        <Table.ScrollContainer minWidth={460}>
+          <Table>
+            <Table.Thead>
+              <Table.Tr>
+                <Table.Th />
+                <Table.Th>{t('champion')}</Table.Th>
+                <Table.Th>{t('challenger')}</Table.Th>
+                <Table.Th>{t('difference, on the same pictures')}</Table.Th>
               </Table.Tr>
-            ))}
-          </Table.Tbody>
-        </Table>
+            </Table.Thead>
+            <Table.Tbody>
+              {rows.map(([name, before, after, gain]) => (
+                <Table.Tr key={name}>
+                  <Table.Td>{name}</Table.Td>
+                  <Table.Td>{before}</Table.Td>
+                  <Table.Td fw={600}>{after}</Table.Td>
+                  <Table.Td>{gain}</Table.Td>
+                </Table.Tr>
+              ))}
+            </Table.Tbody>
+          </Table>
+        </Table.ScrollContainer>
       </Card>
       <PerClass challenger={challenger} champion={champion} />
       {analysis && <RunAnalysis analysis={analysis} labels={challenger.perClass.map(({ label }) => label)} />}
@@ -265,33 +267,35 @@ function PerClass({ challenger, champion }: { challenger: Evaluation; champion: 
           <Text fw={600} mb="xs">
             {t('By class')}
           </Text>
-          <Table>
-            <Table.Thead>
-              <Table.Tr>
-                <Table.Th>{t('Class')}</Table.Th>
-                <Table.Th>{t('true boxes')}</Table.Th>
-                <Table.Th>AP50 {champion && t('before → after')}</Table.Th>
-                <Table.Th>{t('threshold')}</Table.Th>
-              </Table.Tr>
-            </Table.Thead>
-            <Table.Tbody>
-              {challenger.perClass.map((each) => {
-                const before = champion?.perClass.find((other) => other.label === each.label)
-                return (
-                  <Table.Tr key={each.label}>
-                    <Table.Td>{each.label}</Table.Td>
-                    <Table.Td>{each.truths}</Table.Td>
-                    <Table.Td>
-                      {each.truths === 0
-                        ? '—'
-                        : `${before ? `${format.number(before.AP50, 3)} → ` : ''}${format.number(each.AP50, 3)}`}
-                    </Table.Td>
-                    <Table.Td>{format.number(each.threshold, 2)}</Table.Td>
-                  </Table.Tr>
-                )
-              })}
-            </Table.Tbody>
-          </Table>
+          <Table.ScrollContainer minWidth={400}>
+            <Table>
+              <Table.Thead>
+                <Table.Tr>
+                  <Table.Th>{t('Class')}</Table.Th>
+                  <Table.Th>{t('true boxes')}</Table.Th>
+                  <Table.Th>AP50 {champion && t('before → after')}</Table.Th>
+                  <Table.Th>{t('threshold')}</Table.Th>
+                </Table.Tr>
+              </Table.Thead>
+              <Table.Tbody>
+                {challenger.perClass.map((each) => {
+                  const before = champion?.perClass.find((other) => other.label === each.label)
+                  return (
+                    <Table.Tr key={each.label}>
+                      <Table.Td>{each.label}</Table.Td>
+                      <Table.Td>{each.truths}</Table.Td>
+                      <Table.Td style={{ whiteSpace: 'nowrap' }}>
+                        {each.truths === 0
+                          ? '—'
+                          : `${before ? `${format.number(before.AP50, 3)} → ` : ''}${format.number(each.AP50, 3)}`}
+                      </Table.Td>
+                      <Table.Td>{format.number(each.threshold, 2)}</Table.Td>
+                    </Table.Tr>
+                  )
+                })}
+              </Table.Tbody>
+            </Table>
+          </Table.ScrollContainer>
         </Card>
       </Grid.Col>
       <Grid.Col span={{ base: 12, lg: 6 }}>

@@ -68,7 +68,7 @@ export default function Training() {
                     <Table.Td>
                       <RunProgress run={run} />
                     </Table.Td>
-                    <Table.Td>
+                    <Table.Td style={{ whiteSpace: 'nowrap' }}>
                       {run.dataset.train} + {run.dataset.heldOut}
                     </Table.Td>
                     <Table.Td>

@@ -24,6 +24,7 @@ export function DemoCard({ mode }: { mode: 'off' | 'person' | 'at-once' }) {
       </Text>
       <SegmentedControl
         fullWidth
+        size="xs"
         value={mode}
         onChange={(value) => set.mutate(value)}
         data={[

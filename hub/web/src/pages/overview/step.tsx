@@ -44,7 +44,7 @@ export function Step({
         </ThemeIcon>
         <Text fw={600}>{title}</Text>
       </Group>
-      <Text fw={700} size="lg" truncate title={value}>
+      <Text fw={700} size="lg" lh={1.25} lineClamp={2} title={value}>
         {value}
       </Text>
       <Text size="xs" c="dimmed">

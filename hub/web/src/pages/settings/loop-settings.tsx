@@ -79,8 +79,9 @@ export function LoopSettings({ settings, disabled }: { settings: Settings; disab
                           {...form.getInputProps(`classes.${i}.name`)}
                         />
                         <ColorInput
-                          w={136}
+                          w={120}
                           format="hex"
+                          withEyeDropper={false}
                           swatches={[...classColors]}
                           aria-label={t('color')}
                           {...form.getInputProps(`classes.${i}.color`)}
@@ -122,7 +123,7 @@ export function LoopSettings({ settings, disabled }: { settings: Settings; disab
               </Button>
             </Section>
             <Section title={t('Training')} about={t('The trainer plans its steps to fit.')}>
-              <Group grow>
+              <Group grow align="flex-end">
                 <NumberInput label={t('Minutes at most')} min={0.1} {...form.getInputProps('training.minutes')} />
                 <NumberInput
                   label={t('Input size')}
@@ -145,7 +146,7 @@ export function LoopSettings({ settings, disabled }: { settings: Settings; disab
               />
             </Section>
             <Section title={t('Gate')} about={t('What a challenger must show on held-out frames before it may go out.')}>
-              <Group grow>
+              <Group grow align="flex-end">
                 <NumberInput
                   label={t('Least gain of mAP50')}
                   step={0.01}
@@ -155,7 +156,7 @@ export function LoopSettings({ settings, disabled }: { settings: Settings; disab
                 />
                 <NumberInput label={t('Least pictures')} min={1} {...form.getInputProps('gate.minimumImages')} />
               </Group>
-              <Group grow>
+              <Group grow align="flex-end">
                 <NumberInput
                   label={t('Interval may reach below zero by')}
                   step={0.01}
@@ -181,7 +182,7 @@ export function LoopSettings({ settings, disabled }: { settings: Settings; disab
               />
             </Section>
             <Section title={t('Rollout')} about={t('A few devices first; each on probation until it has proved itself.')}>
-              <Group grow>
+              <Group grow align="flex-end">
                 <NumberInput label={t('Devices in the first wave')} min={1} {...form.getInputProps('rollout.canaries')} />
                 <NumberInput label={t('Probation, seconds')} min={0} {...form.getInputProps('rollout.probationSeconds')} />
               </Group>
@@ -201,7 +202,7 @@ export function LoopSettings({ settings, disabled }: { settings: Settings; disab
                   <Slider min={0.05} max={1} step={0.01} label={null} {...form.getInputProps('mining.lowConfidence.to')} />
                 </Stack>
               </Group>
-              <Group grow>
+              <Group grow align="flex-end">
                 <NumberInput
                   label={t('Share sent by chance')}
                   step={0.001}
@@ -216,7 +217,7 @@ export function LoopSettings({ settings, disabled }: { settings: Settings; disab
                   {...form.getInputProps('mining.cooldownSeconds')}
                 />
               </Group>
-              <Group grow>
+              <Group grow align="flex-end">
                 <NumberInput label={t('Frames an hour and camera')} min={0} {...form.getInputProps('mining.maxSamplesPerHour')} />
                 <NumberInput
                   label={t('Bytes an hour and camera')}
@@ -239,7 +240,7 @@ export function LoopSettings({ settings, disabled }: { settings: Settings; disab
                 label={t('Deploy by itself what passed the gate')}
                 {...form.getInputProps('autoDeploy', { type: 'checkbox' })}
               />
-              <Group grow>
+              <Group grow align="flex-end">
                 <NumberInput label={t('Labels for a round')} min={1} {...form.getInputProps('labelsPerRound')} />
                 <NumberInput
                   label={t('Share held out')}
