@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { defineCommand } from 'citty'
 import { MuninnError } from '../protocol/errors.ts'
+import { trainerEnvironment } from '../trainer/environment.ts'
 import { HubApi } from '../trainer/hub-client/hub-api.ts'
 import { Child } from './child.ts'
 import { freePort } from './free-port.ts'
@@ -98,7 +99,7 @@ With no flags the camera is a street that Muninn draws itself. Examples:
       const trainer = new Child({
         name: 'trainer',
         args: ['trainer', '--hub', ready.url, '--data', join(folder, 'trainer')],
-        env: { MUNINN_TOKEN: await trainerToken(api, folder) },
+        env: { ...trainerEnvironment, MUNINN_TOKEN: await trainerToken(api, folder) },
         logFile: logFile('trainer'),
         onDeath: say,
       })

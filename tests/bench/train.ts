@@ -12,6 +12,7 @@ import { cpus } from 'node:os'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { trainerEnvironment } from '../../trainer/environment.ts'
 import { lacks, sharedData } from '../support/shared-data.ts'
 
 const { values } = parseArgs({
@@ -36,8 +37,8 @@ class Contender {
   readonly #child: ChildProcess
   readonly #lines: AsyncIterator<string>
 
-  constructor(command: string, args: readonly string[]) {
-    this.#child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  constructor(command: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    this.#child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, ...env } })
     this.#lines = createInterface(this.#child.stdout!)[Symbol.asyncIterator]()
   }
 
@@ -80,11 +81,11 @@ async function measure(name: string): Promise<void> {
   }
   const classes = network === 'yolox' ? '80' : '6'
   const model = network === 'yolox' ? [sharedData(yoloxFile)] : []
-  const engine = new Contender(process.execPath, [
-    script('train-engine.js'),
-    ...[network, size, String(batch), classes, values.device],
-    ...model,
-  ])
+  const engine = new Contender(
+    process.execPath,
+    [script('train-engine.js'), ...[network, size, String(batch), classes, values.device], ...model],
+    trainerEnvironment,
+  )
   const torch = (share: number, threads: number, format: string) =>
     new Contender(values.python!, [
       script('../../../tests/bench/train-torch.py'),
