@@ -1,6 +1,7 @@
 /** The one command line: finds the command, checks its flags, runs it. Exit codes: 0 done, 1 it failed, 2 it was called wrongly. */
 import { type ArgsDef, type CommandDef, renderUsage, runCommand } from 'citty'
 import { MuninnError } from '../protocol/errors.ts'
+import { version } from '../protocol/version.ts'
 import { commands } from './commands.ts'
 
 const overview = () =>
@@ -38,6 +39,10 @@ async function main(args: readonly string[]): Promise<number> {
   const [name, ...rawArgs] = args
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
     console.log(overview())
+    return 0
+  }
+  if (name === '--version' || name === '-v') {
+    console.log(`muninn ${version}`)
     return 0
   }
   if (!Object.hasOwn(commands, name)) {

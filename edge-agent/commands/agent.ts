@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { defineCommand } from 'citty'
 import { pino } from 'pino'
 import { MuninnError } from '../../protocol/errors.ts'
+import { version } from '../../protocol/version.ts'
 import { Agent } from '../agent.ts'
 import { Camera } from '../cameras/camera.ts'
 import { readAgentConfig } from '../read-config.ts'
@@ -37,7 +38,7 @@ The hub's page writes the file for you (Fleet, Add device). By hand:
     const stopped = new Promise<NodeJS.Signals>((resolve) => {
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve)
     })
-    const running = new Agent({ config, version: '0.1.0', log, openCamera: (camera) => new Camera(camera), ...(ca && { ca }) })
+    const running = new Agent({ config, version, log, openCamera: (camera) => new Camera(camera), ...(ca && { ca }) })
     await running.start()
     log.info({ cameras: config.cameras.length }, 'the agent runs')
     log.info({ signal: await stopped }, 'stopping')

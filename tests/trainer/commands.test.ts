@@ -52,6 +52,11 @@ before(async () => {
 })
 
 describe('muninn', () => {
+  it('tells its version, which is that of the package', async () => {
+    const manifest = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }
+    assert.deepEqual(await muninn('--version'), { code: 0, out: `muninn ${manifest.version}\n`, err: '' })
+  })
+
   it("leaves nothing of onnxruntime's telemetry behind", async () => {
     const home = join(folder, 'home')
     await mkdir(home)

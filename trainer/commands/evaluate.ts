@@ -136,7 +136,7 @@ async function evaluateModel({
       data: countData({ digest: digest.digest('hex'), classes, training: [], heldOut: samples, notes }),
       command: commandLine('evaluate', { model, data, report, 'skip-broken': skipBroken }),
       settings: [],
-      machine: await machineFacts(),
+      machine: machineFacts(),
     })
     await writeAside(report, page)
     display.log(`${report}: errors, confusion, calibration, worst pictures`)

@@ -62,7 +62,7 @@ export async function runPage({
       ...(result.stopped ? [['cut short', result.stopped] as const] : []),
       ...settingRows(run.settings),
     ],
-    machine: await machineFacts(),
+    machine: machineFacts(),
   })
 }
 

@@ -44,6 +44,6 @@ export async function trainingReport({
     data: countData({ ...data, classes: data.heldOutClasses }),
     command,
     settings: [['trained on', result.device], ...(result.stopped ? [['cut short', result.stopped] as const] : [])],
-    machine: await machineFacts(),
+    machine: machineFacts(),
   }
 }
