@@ -6,17 +6,17 @@
  * Reads lines from standard input: `step N` prints the milliseconds of wall and of processor time that each of N steps on resident data
  * took, `whole N` those of N steps with pictures decoded, augmented and assigned on the way, `memory` the peak resident memory in MB.
  */
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import sharp from 'sharp'
-import { renderStreet } from '../../edge-agent/demo/street.ts'
+import { fileURLToPath } from 'node:url'
 import { defaultRecipe } from '../../protocol/recipe.ts'
 import { adopt } from '../../trainer/adapters/adopt-file.ts'
 import { yolox } from '../../trainer/adapters/yolox.ts'
 import { Loader } from '../../trainer/data/loader.ts'
-import type { LabelledSample } from '../../trainer/data/sample.ts'
+import { readFolder } from '../../trainer/data/read-folder.ts'
 import { sharesOf } from '../../trainer/data/sampling.ts'
 import { coreOf } from '../../trainer/detector/core.ts'
 import { roomFor } from '../../trainer/detector/heads/table.ts'
@@ -43,16 +43,20 @@ const { graph, specification } =
       })
     : plainNetwork({ width: size, height: size, classes, random: new Random(1) })
 const folder = mkdtempSync(join(tmpdir(), 'muninn-bench-'))
-const samples: LabelledSample[] = []
-// One after the other: their memory would count as the training's.
-for (let i = 0; i < 32; i++) {
-  const { truth, data, width, height } = await renderStreet({ seed: 3, seconds: i * 5, condition: 'day' })
-  const path = join(folder, `${i}.jpg`)
-  await sharp(data, { raw: { width, height, channels: 3 } })
-    .jpeg({ quality: 90 })
-    .toFile(path)
-  samples.push({ path, labels: truth.map(({ box }, at) => ({ box, label: at % count })) })
-}
+// By a process of its own: what drawing takes would count as the training's memory.
+execFileSync(process.execPath, [
+  fileURLToPath(new URL('../../cli/main.js', import.meta.url)),
+  'demo-data',
+  '--out',
+  folder,
+  '--images',
+  '32',
+])
+const drawn = await readFolder(folder)
+const samples = drawn.samples.map(({ path, labels }) => ({
+  path,
+  labels: labels.map(({ box }, i) => ({ box, label: i % count })),
+}))
 const core = coreOf(graph, specification)
 const {
   parts,
