@@ -26,7 +26,7 @@ describe('settings in the page', { skip: noBrowser, timeout: 120_000 }, () => {
     // What is put back to the default is not written down.
     await page.getByLabel('Paste objects into other pictures').fill('0')
     await page.getByRole('button', { name: 'Save' }).click()
-    await page.getByRole('button', { name: 'Save', disabled: true }).waitFor()
+    await page.getByRole('button', { name: 'Save' }).waitFor({ state: 'detached' })
     assert.deepEqual((await test.ask(Settings, 'GET', '/api/settings')).training.recipe, { patience: 4 })
 
     await putLabelled(test.hub, { name: 'a' })
@@ -55,7 +55,7 @@ describe('settings in the page', { skip: noBrowser, timeout: 120_000 }, () => {
     assert.ok(bus! > 0)
     await page.getByRole('button', { name: 'They were looked through for it, too' }).click()
     await save.click()
-    await page.getByRole('button', { name: 'Save', disabled: true }).waitFor()
+    await page.getByRole('button', { name: 'Save' }).waitFor({ state: 'detached' })
     assert.deepEqual(await since(), [undefined, 0])
     assert.equal(await page.getByText(/pictures labelled before say nothing/).count(), 0)
   })

@@ -68,7 +68,8 @@ export function RecipeFields({ value, onChange }: { value: TrainingSettings; onC
     onChange({ ...value, recipe: wanted === defaultRecipe[name] ? rest : { ...rest, [name]: wanted } })
   }
   return (
-    <SimpleGrid cols={{ base: 1, sm: 2 }}>
+    // At the bottom, so that the fields of a row stand in a line however long what is said above them.
+    <SimpleGrid cols={{ base: 1, sm: 2 }} style={{ alignItems: 'end' }}>
       {options.map(({ name, title, about, most }) => (
         <NumberInput
           key={name}

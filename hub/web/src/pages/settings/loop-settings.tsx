@@ -260,16 +260,16 @@ export function LoopSettings({ settings, disabled }: { settings: Settings; disab
             </Section>
           </Stack>
         </SimpleGrid>
-        <Group justify="flex-end" mt="md" pos="sticky" bottom={12}>
-          {form.isDirty() && (
+        {form.isDirty() && (
+          <Group justify="flex-end" mt="md" pos="sticky" bottom={12}>
             <Button variant="default" onClick={() => form.reset()}>
               {t('Undo changes')}
             </Button>
-          )}
-          <Button type="submit" disabled={!form.isDirty()} loading={save.isPending}>
-            {t('Save')}
-          </Button>
-        </Group>
+            <Button type="submit" loading={save.isPending}>
+              {t('Save')}
+            </Button>
+          </Group>
+        )}
       </fieldset>
     </form>
   )
