@@ -9,7 +9,7 @@ const bands = 4
 const parts = 16
 
 /**
- * @param thumbnails all of one size
+ * @param thumbnails all of one size, a multiple of 16 cells: parts of unequal size would not be bounded so
  * @param within mean squared difference below which two are alike; what is alike to the same one is of one cluster
  * @returns of each thumbnail, the first of its cluster
  */
