@@ -42,6 +42,18 @@ describe('the step graph in the blocked layout', () => {
     assert.ok(reorders > 0 && reorders < 2 * normalized, `${reorders} reorders for ${normalized} convolutions`)
   })
 
+  it('makes a filter gradient from blocks as they lie: a whole block of input channels in each row of results', () => {
+    const { graph: step } = compiled()
+    const dilationOf = ({ attributes }: Node) => (attributes.dilations as readonly number[] | undefined)?.[1] ?? 1
+    // All but the first layer, whose three channels make no block, and the products of 1 x 1 filters.
+    const kernelled = [...parameters].filter((name) => {
+      const [, channels, height] = graph.initializers.get(name)!.shape
+      return height! > 1 && channels! % 16 === 0
+    })
+    const fromBlocks = count(step, (node) => node.op === 'Conv' && node.domain === nchwc && dilationOf(node) % 16 === 0)
+    assert.ok(kernelled.length > 15 && fromBlocks >= kernelled.length, `${fromBlocks} for ${kernelled.length} filters`)
+  })
+
   it('does the ReLU behind each layer where that writes its output, in the backward pass as well', () => {
     const behindSums = ops(graph, 'Relu') - normalized
     assert.ok(normalized > 20 && behindSums < normalized)

@@ -108,44 +108,50 @@ function pieces([n, co, ho, wo]: readonly [number, number, number, number], b: n
 
 /**
  * The same in the blocked layout, piece by piece: a whole dy is larger than the cache, and reading it again and again takes longer than
- * the sums. Each piece of x is cut out and padded in one pass; where a convolution pads by itself, it makes one output at a time.
+ * the sums. Each piece of x is cut out and padded in one pass; where a convolution pads by itself, it makes one output at a time. Where x
+ * has whole blocks of channels, they stay side by side as `lanes` along its rows: the filter's l columns are then l x lanes outputs in a
+ * row, of which onnxruntime's kernel makes six from one reading of dy instead of three, and x need not be unblocked.
  */
 function kernelConvolutionByPieces(g: GraphBuilder, x: Value, w: Value, dy: Value, geometry: Geometry, b: number): Value {
   const { strides, dilations } = geometry
   const size = dy.shape as [number, number, number, number]
   const [n, co, ho, wo] = size
-  const [, ci, height] = x.shape as [number, number, number, number]
+  const [, ci, height, width] = x.shape as [number, number, number, number]
   const [k, l] = [w.shape[2]!, w.shape[3]!]
   const [top, left, , right] = kernelPads(geometry, x, w, dy)
+  const lanes = ci % b === 0 && dilations[1] === 1 ? b : 1
+  const planes = ci / lanes
+  const source = lanes === 1 ? x : g.reshape(blocked(g, x), [n, planes, height, width * lanes])
   const channelsFirst = (value: Value) => {
     const [pictures, channels, ...rest] = value.shape as [number, number, number, number]
     return pictures === 1 ? g.reshape(value, [channels, 1, ...rest]) : g.transpose(value, [1, 0, 2, 3])
   }
   const blocks = g.reshape(blocked(g, dy), [n, co / b, ho, wo * b])
-  const parts = pieces(size, b).map(({ pictures: [p, q], rows: [from, to] }) => {
+  const attributes = { strides: dilations, dilations: [strides[0], strides[1] * lanes], pads: [0, 0, 0, 0], group: 1 }
+  let sum: Value | undefined
+  for (const {
+    pictures: [p, q],
+    rows: [from, to],
+  } of pieces(size, b)) {
     const [first, last] = [from * strides[0] - top, (to - 1) * strides[0] + (k - 1) * dilations[0] - top]
-    const margins = [-p, 0, -first, left, q - n, 0, last + 1 - height, right]
-    const seen = margins.some((each) => each !== 0) ? g.op('Pad', [x, g.ints(margins)]) : x
+    const margins = [-p, 0, -first, left * lanes, q - n, 0, last + 1 - height, right * lanes]
+    const seen = margins.some((each) => each !== 0) ? g.op('Pad', [source, g.ints(margins)]) : source
     const whole = q - p === n && to - from === ho
     const filter = whole ? blocks : g.slice(blocks, [p, from], [q, to], [0, 2])
-    return g.opShaped(
+    sum = g.opShaped(
       'Conv',
-      // The blocked dy, with batch and channel block exchanged, lies as the filter of a convolution over unblocked input.
-      [channelsFirst(seen), g.reshape(channelsFirst(filter), [co, q - p, to - from, wo])],
-      [ci, co, k, l],
-      {
-        domain: nchwc,
-        attributes: { strides: dilations, dilations: strides, pads: [0, 0, 0, 0], kernel_shape: [to - from, wo], group: 1 },
-      },
+      // The blocked dy, with batch and channel block exchanged, lies as the filter of a convolution over unblocked input. The fourth input
+      // is what the result is added to.
+      [channelsFirst(seen), g.reshape(channelsFirst(filter), [co, q - p, to - from, wo]), ...(sum ? [null, sum] : [])],
+      [planes, co, k, l * lanes],
+      { domain: nchwc, attributes: { ...attributes, kernel_shape: [to - from, wo] } },
     )
-  })
-  const stacked = g.concat(
-    parts.map((each) => g.reshape(each, [1, ...each.shape])),
-    0,
-  )
-  // [ci, co/b, k * l, b] -> [co, ci, k, l], by two transpositions of matrices: one over four axes takes three times as long.
-  const outputFirst = g.transpose(g.reshape(firstAxisSum(g, stacked), [ci, co * k * l]), [1, 0])
-  return g.reshape(g.transpose(g.reshape(outputFirst, [co / b, k * l, b * ci]), [0, 2, 1]), w.shape)
+  }
+  // [planes, co/b, k * l, lanes, b] -> [co, ci, k, l], by transpositions of matrices: one over all axes takes three times as long.
+  const turned = (value: Value, shape: readonly [number, number, number]) => g.transpose(g.reshape(value, shape), [0, 2, 1])
+  const outputFirst = turned(sum!, [1, planes, co * k * l * lanes])
+  const inputSecond = turned(outputFirst, [co / b, k * l * lanes, b * planes])
+  return g.reshape(lanes === 1 ? inputSecond : turned(inputSecond, [co * planes, k * l, lanes]), w.shape)
 }
 
 /** Depthwise as one convolution with a group per picture and channel; other groupings one group at a time. */

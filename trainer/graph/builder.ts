@@ -186,13 +186,13 @@ export class GraphBuilder {
   /** Adds a node whose output shape the caller knows better than inference (ops of other domains). */
   opShaped(
     op: string,
-    inputs: readonly Value[],
+    inputs: readonly (Value | null)[],
     shape: readonly number[],
     { attributes = {}, domain = '' }: OpOptions = {},
   ): Value {
     const name = this.#fresh(op)
     if (domain !== '') this.graph.opsets[domain] ??= 1
-    this.graph.nodes.push({ op, domain, name, inputs: inputs.map((each) => each.name), outputs: [name], attributes })
+    this.graph.nodes.push({ op, domain, name, inputs: inputs.map((each) => each?.name ?? ''), outputs: [name], attributes })
     return this.#keep({ name, type: 'float32', shape })
   }
 
