@@ -95,6 +95,16 @@ class Net {
     return g.add(x, convolution('proj', g.add(seen, place), channels))
   }
 
+  /** Cells first and the batch behind them, with their numbers in the shapes, as PyTorch's own attention is exported (YOLOv5's transformer). */
+  sequence(x: Value): Value {
+    const { g } = this
+    const [, channels, h, w] = x.shape as [number, number, number, number]
+    const cells = g.transpose(g.reshape(x, [1, channels, h * w]), [2, 0, 1])
+    const heads = g.transpose(g.reshape(cells, [h * w, 4, channels / 4]), [1, 0, 2])
+    const joined = g.reshape(g.transpose(g.relu(heads), [1, 0, 2]), [h * w, 1, channels])
+    return g.reshape(g.transpose(g.add(cells, joined), [1, 2, 0]), [1, channels, h, w])
+  }
+
   /** A 1 x 1 convolution with bias to a map of logits. */
   head(name: string, x: Value, channels: number, bias: (channel: number) => number = () => 0): Value {
     const w = this.weight(`${name}.weight`, [channels, x.shape[1]!, 1, 1], this.#loud ? spread : 0.01)
@@ -245,8 +255,11 @@ export const yolov5Anchors = [
   [116, 90, 156, 198, 373, 326],
 ]
 
-/** @param decoded false: the three maps alone, as for training */
-export function yolov5Net(layout: ForeignOptions, decoded = true): Graph {
+/**
+ * @param decoded false: the three maps alone, as for training
+ * @param end YOLOv7's [n, 7] of the boxes that its own suppression leaves, with the number of the picture in front and class and score behind
+ */
+export function yolov5Net(layout: ForeignOptions, decoded = true, end = false): Graph {
   const net = new Net(layout)
   const { g } = net
   const { classes, width, height } = layout
@@ -271,34 +284,68 @@ export function yolov5Net(layout: ForeignOptions, decoded = true): Graph {
     return g.reshape(g.concat([centre, size, rest], 4), [1, 3 * h * w, row])
   })
   if (!decoded) return net.done(raw, ['output', '350', '498'], layout.opset)
+  if (end) return net.done([yolov7End(g, g.concat(rows, 1), layout)], ['output'], layout.opset)
   // Older exports also give the raw maps.
   return net.done([g.concat(rows, 1), ...raw], ['output', '350', '498', '646'], layout.opset)
+}
+
+function yolov7End(g: GraphBuilder, rows: Value, { classes, width }: Layout): Value {
+  const part = (from: number, to: number) => g.slice(rows, [from], [to], [2])
+  const [centre, half] = [part(0, 2), g.scale(part(2, 4), 0.5)]
+  const boxes = g.concat([g.sub(centre, half), g.add(centre, half)], 2)
+  const scores = g.mul(part(5, 5 + classes), part(4, 5))
+  const best = g.op('ReduceMax', [scores], { attributes: { axes: [2], keepdims: 1 } })
+  const kind = g.op('Cast', [g.op('ArgMax', [scores], { attributes: { axis: 2, keepdims: 1 } })], { attributes: { to: 1 } })
+  const apart = g.add(boxes, g.scale(kind, width))
+  const limits = [g.ints([100]), g.constant([0.45], [1]), g.constant([0.05], [1])]
+  const chosen = g.op('NonMaxSuppression', [apart, g.transpose(best, [0, 2, 1]), ...limits])
+  const at = (column: number) => g.reshape(g.slice(chosen, [column], [column + 1], [1]), [-1])
+  const picked = (value: Value, n: number) => g.op('Gather', [g.reshape(value, [-1, n]), at(2)])
+  const picture = g.op('Cast', [g.slice(chosen, [0], [1], [1])], { attributes: { to: 1 } })
+  return g.concat([picture, picked(boxes, 4), picked(kind, 1), picked(best, 1)], 1)
 }
 
 /**
  * `joined`: whether boxes and classes are joined grid by grid, or each over all grids (since 2025); `turned`: rows last; `end`: the best rows
  * [1, 20, 6] alone, as end-to-end exports have them; `temperature` of the distributions' softmax, which nobody publishes; `attention` on the
- * coarsest grid, as YOLO11 and 12 have it; `raw`: a map of each grid, not decoded, with so many channels of key points behind the classes.
+ * coarsest grid, as YOLO11 and 12 have it; `raw`: a map of each grid, not decoded, with so many channels of key points behind the classes, or
+ * a map of boxes and one of classes; the rest as Yolov8Export says.
  */
 export function yolov8Net(
   layout: ForeignOptions,
-  { joined = 'by grid', turned = false, end, temperature = 1, attention = false, bins = 16, raw }: Yolov8Export = {},
+  {
+    joined = 'by grid',
+    turned = false,
+    end,
+    temperature = 1,
+    attention = false,
+    bins = 16,
+    raw,
+    neck = false,
+    ones = false,
+    masks = 0,
+    twice = false,
+    sequence = false,
+  }: Yolov8Export = {},
 ): Graph {
   const net = new Net(layout)
   const { g } = net
   const { classes, width, height } = layout
   const image = g.input('images', 'float32', [1, 3, height, width])
-  const maps = net
+  const features = net
     .features(image, three)
     .map((x, i) => (attention && i === 2 ? net.attention('attn', x) : x))
-    .map(
-      (x, i) =>
-        [
-          net.head(`cv2.${i}`, x, 4 * bins, () => (bins === 1 ? 2 : 0)),
-          net.head(`cv3.${i}`, x, classes, () => (layout.loud ? 0 : prior)),
-          ...(raw ? [net.head(`cv4.${i}`, x, raw)] : []),
-        ] as const,
-    )
+    .map((x, i) => (neck && i === 2 ? net.unit('neck', g.concat([net.head('scdown', x, 32), x], 1), 32, 1) : x))
+  if (sequence) features[2] = net.sequence(features[2]!)
+  const maps = features.map(
+    (x, i) =>
+      [
+        net.head(`cv2.${i}`, x, 4 * bins, () => (bins === 1 ? 2 : 0)),
+        net.head(`cv3.${i}`, x, classes, () => (layout.loud ? 0 : prior)),
+        ...(typeof raw === 'number' && raw > 0 ? [net.head(`cv4.${i}`, x, raw)] : []),
+      ] as const,
+  )
+  if (raw === 'apart') return net.done(maps.flat(), ['257', '274', '283', '300', '309', '326'], layout.opset)
   if (raw !== undefined)
     return net.done(
       maps.map((parts) => g.concat(parts, 1)),
@@ -335,7 +382,13 @@ export function yolov8Net(
     cells.map(([, , stride]) => stride),
     [1, n],
   )
-  const scores = g.sigmoid(kinds)
+  // YOLOv6 has the sigmoid before it joins its grids.
+  const scores = ones
+    ? g.concat(
+        maps.map(([, cls]) => flat(g.sigmoid(cls))),
+        2,
+      )
+    : g.sigmoid(kinds)
   const corners = g.mul(g.concat([low, high], 1), strides)
   if (end === 'rows') return net.done([chosenRows(g, g.concat([corners, scores], 1), classes)], ['output0'], layout.opset)
   if (end === 'apart') {
@@ -352,7 +405,34 @@ export function yolov8Net(
       layout.opset,
     )
   }
+  if (end === 'suppressed') {
+    net.done([], [], layout.opset)
+    return suppressed(g, g.concat([corners, scores], 1), classes)
+  }
+  if (ones) {
+    const one = g.constant(new Float32Array(n).fill(1), [1, n, 1])
+    const parts = [g.transpose(g.mul(boxes, strides), [0, 2, 1]), one, g.transpose(scores, [0, 2, 1])]
+    return net.done([g.concat(parts, 2)], ['output0'], layout.opset)
+  }
+  if (masks > 0) {
+    // The exporter joins what the code joins twice in one node.
+    const coefficients = features.map((x, i) => flat(net.head(`cv4.${i}`, x, masks)))
+    const prototypes = g.op('Resize', [net.head('proto', features[0]!, masks), null, g.constant([1, 1, 2, 2], [4])], {
+      attributes: { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' },
+    })
+    const all = g.concat([g.mul(boxes, strides), scores, g.concat(coefficients, 2)], 1)
+    return net.done([all, prototypes], ['output0', 'output1'], layout.opset)
+  }
   const rows = g.concat([g.mul(boxes, strides), scores], 1)
+  if (twice) {
+    const aside = g.sigmoid(
+      g.concat(
+        features.map((x, i) => flat(net.head(`cv5.${i}`, x, classes))),
+        2,
+      ),
+    )
+    return net.done([g.concat([g.scale(g.mul(boxes, strides), 1.01), aside], 1), rows], ['1596', 'output0'], layout.opset)
+  }
   return net.done([turned ? g.transpose(rows, [0, 2, 1]) : rows], ['output0'], layout.opset)
 }
 
@@ -377,16 +457,65 @@ function chosenRows(g: GraphBuilder, rows: Value, classes: number): Value {
   return g.concat([g.op('GatherND', [picked(boxes), places]), column(score), label], 2)
 }
 
+/**
+ * [1, 40, 6]: boxes of enough score without those that others cover, filled up with rows of nothing, as Ultralytics exports them with nms=True. How
+ * many rows that takes is known only in the run.
+ */
+function suppressed(g: GraphBuilder, rows: Value, classes: number): Graph {
+  const byRow = g.reshape(g.transpose(rows, [0, 2, 1]), [rows.shape[2]!, 4 + classes])
+  const [all, scores] = [g.slice(byRow, [0], [4], [1]), g.slice(byRow, [4], [4 + classes], [1])]
+  const best = g.op('ReduceMax', [scores], { attributes: { axes: [1], keepdims: 0 } })
+  const kind = g.op('Cast', [g.op('ArgMax', [scores], { attributes: { axis: 1, keepdims: 0 } })], { attributes: { to: 1 } })
+  const enough = g.transpose(g.op('NonZero', [g.op('Greater', [best, g.constant(0.05)])]), [1, 0])
+  const [box, score, label] = [all, best, kind].map((value) => g.op('GatherND', [value, enough])) as [Value, Value, Value]
+  const unsqueezed = (value: Value, axes: number[]) => g.op('Unsqueeze', [value, g.ints(axes)])
+  const limits = [g.ints([40]), g.constant([0.7], [1]), g.constant([0], [1])]
+  const chosen = g.op('NonMaxSuppression', [unsqueezed(box, [0]), unsqueezed(score, [0, 1]), ...limits])
+  const kept = g.reshape(g.slice(chosen, [2], [3], [1]), [-1])
+  const columns = [box, unsqueezed(score, [1]), unsqueezed(label, [1])]
+  const found = g.concat(
+    columns.map((value) => g.op('Gather', [value, kept])),
+    1,
+  )
+  const count = g.op('Gather', [g.op('Shape', [found]), g.ints([0])])
+  const room = g.op('Concat', [g.op('Sub', [g.ints([40]), count]), g.ints([6])], { attributes: { axis: 0 } })
+  const node = (op: string, inputs: readonly Value[] | string[], output: string, attributes = {}) => ({
+    op,
+    domain: '',
+    name: output,
+    inputs: inputs.map((each) => (typeof each === 'string' ? each : each.name)),
+    outputs: [output],
+    attributes,
+  })
+  // Not through the builder, which knows every shape.
+  const tail = [
+    node('ConstantOfShape', [room], 'nothing'),
+    node('Concat', [found.name, 'nothing'], 'filled', { axis: 0 }),
+    node('Unsqueeze', ['filled', g.ints([0]).name], 'output0'),
+  ]
+  return { ...g.graph, nodes: [...g.graph.nodes, ...tail], outputs: [{ name: 'output0', type: 'float32', shape: [1, 40, 6] }] }
+}
+
 export interface Yolov8Export {
   readonly joined?: 'by grid' | 'by branch'
   readonly turned?: boolean
   /** The best boxes inside: chosen of rows of all cells, as YOLOv10 does, or of boxes and scores that stand apart. */
-  readonly end?: 'rows' | 'apart'
+  readonly end?: 'rows' | 'apart' | 'suppressed'
   readonly temperature?: number
   readonly attention?: boolean
   /** Of the distribution over a side's distances; 1: the distance itself (YOLO26). */
   readonly bins?: number
-  readonly raw?: number
+  readonly raw?: number | 'apart'
+  /** A plain convolution whose map is joined with another before the heads (YOLOv10's downsampling). */
+  readonly neck?: boolean
+  /** A 1 between box and classes (YOLOv6). */
+  readonly ones?: boolean
+  /** Coefficients of so many masks beside each row, and the masks (segmentation). */
+  readonly masks?: number
+  /** The coarsest grid goes through an attention whose shapes hold a batch of one. */
+  readonly sequence?: boolean
+  /** Rows of an auxiliary branch in front (YOLOv9 as it is trained). */
+  readonly twice?: boolean
 }
 
 /** Sizes of the priors of a grid in pixels, and the priors themselves as shares of the picture: centre x, centre y, width, height. */
@@ -510,12 +639,17 @@ export interface DetrExport {
   readonly chosen?: boolean
   /** The picture is cut into patches, as vision transformers do, instead of going through convolutions. */
   readonly patches?: boolean
+  /** Boxes and scores side by side in one output (Ultralytics' RT-DETR). */
+  readonly joined?: boolean
   /** RT-DETR's own export: the best of all classes of all queries, in pixels of the size that is asked for. */
   readonly end?: boolean
 }
 
 /** DETR's outputs over a small transformer of queries that attend to all cells. */
-export function detrNet(layout: ForeignOptions, { chosen = false, patches = false, end = false }: DetrExport = {}): Graph {
+export function detrNet(
+  layout: ForeignOptions,
+  { chosen = false, patches = false, end = false, joined = false }: DetrExport = {},
+): Graph {
   const net = new Net(layout)
   const { g } = net
   const { classes, width, height } = layout
@@ -543,6 +677,7 @@ export function detrNet(layout: ForeignOptions, { chosen = false, patches = fals
   const objects = chosen ? picked() : attended()
   const logits = linear('class', objects, chosen ? classes : classes + 1, 0.5)
   const boxes = g.sigmoid(linear('box', objects, 4, 0.3))
+  if (joined) return net.done([g.concat([boxes, g.sigmoid(logits)], 2)], ['output0'], layout.opset)
   if (!end) return net.done([logits, boxes], ['logits', 'pred_boxes'], layout.opset)
   const asked = g.input('orig_target_sizes', 'int64', [1, 2])
   const sides = g.op('Cast', [g.reshape(g.concat([asked, asked], 1), [1, 1, 4])], { attributes: { to: 1 } })

@@ -279,6 +279,22 @@ const cases: Case[] = [
     head: 'anchors',
   },
   {
+    name: 'YOLOv7, end to end',
+    adapter: 'yolov5',
+    graph: yolov5Net(layout, true, true),
+    whole: yolov5Net(layout),
+    runBy: 'raw',
+    prepare: share,
+    bgr: false,
+    decode: ({ output }) =>
+      rowsOf(output!, 5 + C).map(([x, y, w, h, object, ...kinds]) => ({
+        box: centred(x!, y!, w!, h!),
+        scores: kinds.map((kind) => kind * object!),
+      })),
+    architecture: 'yolov5',
+    head: 'anchors',
+  },
+  {
     name: 'YOLOv5 without decoding',
     adapter: 'yolov5',
     graph: yolov5Net(layout, false),
@@ -312,13 +328,20 @@ const cases: Case[] = [
       ['YOLOv10, end to end', { attention: true, end: 'rows' }],
       ['YOLO26, without distributions', { joined: 'by branch', bins: 1 }],
       ['YOLO26, end to end', { joined: 'by branch', bins: 1, attention: true, end: 'rows' }],
+      ['YOLOv10, with a plain convolution in its neck', { neck: true, end: 'rows' }],
+      ['YOLO11 with suppression inside', { attention: true, end: 'suppressed' }],
+      ['YOLO11 segmentation', { attention: true, masks: 8 }],
+      ['YOLOv9 with its auxiliary branch', { twice: true }],
     ] as const
   ).map(
     ([name, shape]): Case => ({
       name,
       adapter: 'yolov8',
       graph: yolov8Net({ ...layout, opset: 13 }, shape),
-      ...('end' in shape && { whole: yolov8Net({ ...layout, opset: 13 }, { ...shape, end: undefined }), runBy: 'raw' }),
+      ...(('end' in shape || 'masks' in shape) && {
+        whole: yolov8Net({ ...layout, opset: 13 }, { ...shape, end: undefined, masks: 0 }),
+      }),
+      ...('end' in shape && shape.end === 'rows' && { runBy: 'raw' }),
       prepare: share,
       bgr: false,
       decode: ({ output0 }) => {
@@ -331,6 +354,45 @@ const cases: Case[] = [
       },
       architecture: 'yolov8',
       head: 'temperature' in shape ? 'fixed' : 'yolov8',
+    }),
+  ),
+  ...[1, 16].map(
+    (bins): Case => ({
+      name: bins === 1 ? 'YOLOv6' : 'YOLOv6 with distributions',
+      adapter: 'yolov8',
+      graph: yolov8Net({ ...layout, opset: 13 }, { joined: 'by branch', bins, ones: true }),
+      prepare: share,
+      bgr: false,
+      decode: ({ output0 }) =>
+        rowsOf(output0!, 5 + C).map(([x, y, w, h, , ...kinds]) => ({ box: centred(x!, y!, w!, h!), scores: kinds })),
+      architecture: 'yolov8',
+      head: 'yolov8',
+    }),
+  ),
+  ...([0, 'apart'] as const).map(
+    (raw): Case => ({
+      name: raw ? 'YOLO26 without decoding, boxes and classes apart' : 'YOLO26 without decoding',
+      adapter: 'yolov8',
+      graph: yolov8Net({ ...layout, opset: 13 }, { raw, bins: 1 }),
+      prepare: share,
+      bgr: false,
+      decode: (outputs) =>
+        [8, 16, 32].flatMap((stride, level) => {
+          const cells = cellsOf(size.width, size.height, stride)
+          const [boxes, kinds, first] = raw
+            ? [outputs[['257', '283', '309'][level]!]!, outputs[['274', '300', '326'][level]!]!, 0]
+            : [outputs[['output0', '884', '892'][level]!]!, outputs[['output0', '884', '892'][level]!]!, 4]
+          return cells.map(([x, y], i) => {
+            const [cx, cy] = [x + 0.5, y + 0.5]
+            const [l, t, r, b] = [0, 1, 2, 3].map((k) => boxes[k * cells.length + i]!) as [number, number, number, number]
+            return {
+              box: [(cx - l) * stride, (cy - t) * stride, (cx + r) * stride, (cy + b) * stride] as const,
+              scores: classes.map((_, c) => sigmoid(kinds[(first + c) * cells.length + i]!)),
+            }
+          })
+        }),
+      architecture: 'yolov8',
+      head: 'yolov8',
     }),
   ),
   ...[0, 15].map(
@@ -443,6 +505,21 @@ const cases: Case[] = [
       resize: 'stretch',
     }
   }),
+  {
+    name: 'RT-DETR as Ultralytics exports it',
+    adapter: 'detr',
+    graph: detrNet(layout, { chosen: true, joined: true }),
+    prepare: share,
+    bgr: false,
+    decode: ({ output0 }) =>
+      rowsOf(output0!, 4 + C).map(([x, y, w, h, ...kinds]) => ({
+        box: centred(x! * size.width, y! * size.height, w! * size.width, h! * size.height),
+        scores: kinds,
+      })),
+    architecture: 'detr',
+    head: 'fixed',
+    resize: 'stretch',
+  },
   {
     name: 'RT-DETR as its authors export it',
     adapter: 'raw',
@@ -620,6 +697,46 @@ describe('a published layout', () => {
         /on the same maps|no probabilities|neither corners|no centres|no boxes/,
         name,
       )
+  })
+
+  it('of YOLOv6 is not taken with a class too many, which would be its 1', async () => {
+    const graph = yolov8Net(layout, { joined: 'by branch', bins: 1, ones: true })
+    await assert.rejects(adopt(graph, adapters.auto!, { classes: [...classes, 'd'] }), /the score 1 everywhere.*it has 3 classes/)
+  })
+
+  it('without a background is not taken for an SSD, whose first class it would lose', async () => {
+    const graph = yolov8Net(layout)
+    const [boxes, scores] = graph.nodes.findLast(({ op }) => op === 'Concat')!.inputs as [string, string]
+    const g = GraphBuilder.from({ ...graph, outputs: [] })
+    g.output(g.transpose(g.value(boxes), [0, 2, 1]), 'boxes')
+    g.output(g.transpose(g.value(scores), [0, 2, 1]), 'scores')
+    const apart = pruned(g.graph)
+    await assert.rejects(adopt(apart, adapters.ssd!, { classes: ['a', 'b'] }), /none of them is a background's/)
+    const { specification } = await adopt(apart, adapters.auto!, { classes })
+    assert.equal(specification.architecture, 'boxes-and-scores')
+  })
+
+  it('of rows of six that are no corners is refused, with the cure', async () => {
+    const rows = (middle: number) => {
+      const g = new GraphBuilder('six')
+      const picture = g.input('images', 'float32', [1, 3, size.height, size.width])
+      const mean = g.reshape(g.mean(picture, [1, 2, 3]), [1, 1, 1])
+      const row = [middle, middle, 20, 10, 0.5, 1]
+      g.output(g.add(g.constant([...row, ...row], [1, 2, 6]), g.scale(mean, 0)), 'rows')
+      return g.graph
+    }
+    await assert.rejects(adopt(rows(60), adapters.auto!, { classes }), /on a picture no corners.*--boxes cxcywh/)
+    const { why } = await adopt(rows(60), adapters.raw!, { classes, boxes: 'cxcywh' })
+    assert.match(why, /taken as cxcywh/)
+    assert.match((await adopt(rows(5), adapters.raw!, { classes })).why, /taken as xyxy/)
+  })
+
+  it('of rotated boxes, rows of seven with an angle in the end, is refused', async () => {
+    const g = new GraphBuilder('rotated')
+    const picture = g.input('images', 'float32', [1, 3, size.height, size.width])
+    const mean = g.reshape(g.mean(picture, [1, 2, 3]), [1, 1, 1])
+    g.output(g.add(g.constant([40, 30, 50, 40, 0.5, 1, 0.3], [1, 1, 7]), g.scale(mean, 0)), 'rows')
+    await assert.rejects(adopt(g.graph, adapters.raw!, { classes }), /hold no score and class number/)
   })
 
   it('of SSD without its decoding is refused, with the cure', async () => {

@@ -2,16 +2,20 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { adopt } from '../../trainer/adapters/adopt-file.ts'
-import { settle } from '../../trainer/adapters/settle.ts'
+import { settle, settleOpen } from '../../trainer/adapters/settle.ts'
 import { adapters } from '../../trainer/adapters/table.ts'
 import { deployed } from '../../trainer/detector/deploy.ts'
-import { type Graph, intTensor } from '../../trainer/onnx/graph.ts'
+import { floatTensor, type Graph, intTensor } from '../../trainer/onnx/graph.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
 import { yoloxNet } from '../support/foreign-detectors.ts'
 
 const classes = ['a', 'b']
 const plain = yoloxNet({ classes: 2, width: 96, height: 64, loud: true })
+
+const node = (op: string, inputs: string[], output: string, attributes = {}) => {
+  return { op, domain: '', name: output, inputs, outputs: [output], attributes }
+}
 
 /** The same network with open sizes, its reshapes computed from the batch, and its weights listed as inputs. */
 function open(): Graph {
@@ -95,25 +99,41 @@ describe('an export with open sizes', () => {
 
   it('says which node has a shape that is known only in the run', async () => {
     const graph = open()
-    const bad = {
-      op: 'Reshape',
-      domain: '',
-      name: 'late',
-      inputs: ['output', 'late/shape'],
-      outputs: ['late/out'],
-      attributes: {},
-    }
-    const nonZero = { op: 'NonZero', domain: '', name: 'nz', inputs: ['output'], outputs: ['late/shape'], attributes: {} }
-    await assert.rejects(settle({ ...graph, nodes: [...graph.nodes, nonZero, bad] }, { width: 96, height: 64 }), {
+    const nodes = [
+      ...graph.nodes,
+      node('Cast', ['output'], 'late/shape', { to: 7 }),
+      node('Reshape', ['output', 'late/shape'], 'late'),
+    ]
+    await assert.rejects(settle({ ...graph, nodes }, { width: 96, height: 64 }), {
       code: 'BAD_MODEL',
       message: /late \(Reshape\)/,
     })
   })
 
-  it('makes the size that RT-DETR wants to be told a constant, that of the input', async () => {
-    const node = (op: string, inputs: string[], output: string, attributes = {}) => {
-      return { op, domain: '', name: output, inputs, outputs: [output], attributes }
+  it('ends before a choice of boxes whose shapes are known only in the run, and says where', async () => {
+    const graph = open()
+    const nodes = [...graph.nodes, node('NonZero', ['output'], 'chosen'), node('Expand', ['output', 'chosen'], 'late')]
+    const late = { ...graph, nodes, outputs: [{ name: 'late', type: 'float32' as const, shape: [] }] }
+    const { graph: settled, shapes, cut } = await settle(late, { width: 96, height: 64 })
+    assert.deepEqual(settled.outputs, [])
+    assert.match(cut ?? '', /late \(Expand\)/)
+    assert.deepEqual(shapes.value('net/output').shape, [1, 126, 7])
+  })
+
+  it('is taken at the size that it was traced at, where it works at no other', async () => {
+    const grid = floatTensor([1, 3, 224, 224], new Float32Array(3 * 224 * 224))
+    const traced: Graph = {
+      ...plain,
+      inputs: [{ name: 'images', type: 'float32', shape: ['N', 3, 'h', 'w'] }],
+      initializers: new Map([['grid', grid]]),
+      nodes: [node('Add', ['images', 'grid'], 'sum')],
+      outputs: [{ name: 'sum', type: 'float32', shape: [] }],
     }
+    assert.deepEqual((await settleOpen(traced)).graph.inputs[0]!.shape, [1, 3, 224, 224])
+    await assert.rejects(settleOpen(traced, { width: 96, height: 64 }), /do not broadcast/)
+  })
+
+  it('makes the size that RT-DETR wants to be told a constant, that of the input', async () => {
     const { graph } = await settle(
       {
         ...plain,

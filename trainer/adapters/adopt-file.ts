@@ -12,7 +12,7 @@ import { writeOnnx } from '../onnx/write.ts'
 import type { Adapter, AdapterOptions, Adopted } from './adapter.ts'
 import { classesNamedIn, readClasses } from './class-names.ts'
 import { Foreign } from './foreign.ts'
-import { settle } from './settle.ts'
+import { settleOpen } from './settle.ts'
 import { adapters } from './table.ts'
 
 export interface AdoptOptions {
@@ -29,9 +29,6 @@ export interface AdoptOptions {
   readonly boxes?: 'xyxy' | 'cxcywh'
   readonly anchors?: readonly number[]
 }
-
-/** Most exports that leave the size open are of detectors that were trained at 640 and work at 416. */
-const openSize = { width: 416, height: 416 }
 
 /** Writes `input` as a deployed model to `output`. @throws MuninnError BAD_MODEL, INVALID_INPUT, NOT_FOUND */
 export async function adoptFile(
@@ -61,9 +58,9 @@ export async function adoptFile(
 export async function adopt(
   graph: Graph,
   adapter: Adapter,
-  { size = openSize, ...options }: AdapterOptions & Pick<AdoptOptions, 'size'>,
+  { size, ...options }: AdapterOptions & Pick<AdoptOptions, 'size'>,
 ): Promise<Adopted> {
-  return await adapter(new Foreign(await settle(graph, size)), options)
+  return await adapter(new Foreign(await settleOpen(graph, size)), options)
 }
 
 export interface DeployedDescription {

@@ -1,7 +1,7 @@
 /**
  * DETR and its kin (Carion 2020; YOLOS, RT-DETR, D-FINE, RF-DETR): each of Q queries of a transformer gives one box, boxes [1, Q, 4] of centre and
  * size in shares of the picture, scores [1, Q, C + 1] with "no object" last under a softmax, or [1, Q, C] under a sigmoid where the queries
- * are chosen among the picture's own features. Run, not trained.
+ * are chosen among the picture's own features; both side by side in Ultralytics' exports. Run, not trained.
  */
 import type { Value } from '../graph/builder.ts'
 import { type Adapter, misfit, type Normalization } from './adapter.ts'
@@ -21,13 +21,14 @@ const imageNet: Normalization = { ...plain, mean: [0.485, 0.456, 0.406], deviati
 /** Patches of a vision transformer are as large as this or larger; kernels of convolutional networks are smaller. */
 const leastPatch = 12
 
-export const detr: Adapter = async (foreign, options) => {
+export const detr: Adapter = async (whole, options) => {
   const classes = options.classes.length
+  const foreign = takenApart(whole)
   const [boxes, scores, ...rest] = outputsOf(foreign, classes)
   if (!boxes || !scores || rest.length > 0)
     throw misfit(
       family,
-      `its outputs are ${foreign.describeOutputs()}; with ${classes} classes [1, queries, 4] and [1, queries, ${classes + 1} or ${classes}] are wanted`,
+      `its outputs are ${whole.describeOutputs()}; with ${classes} classes [1, queries, 4] and [1, queries, ${classes + 1} or ${classes}] are wanted, side by side or apart`,
     )
   if (!foreign.isLinear(scores))
     throw misfit(family, `${ownName(scores)} does not come from a linear layer, as that of a transformer does`)
@@ -74,6 +75,15 @@ export const detr: Adapter = async (foreign, options) => {
       }
     },
   })
+}
+
+/** Ultralytics' RT-DETR has boxes and scores side by side in its only output. */
+function takenApart(whole: Foreign): Foreign {
+  const [output, ...more] = whole.graph.outputs.map(({ name }) => name)
+  const parts = output !== undefined && more.length === 0 ? whole.parts(output) : []
+  const [boxes, scores] = parts.map((part) => whole.shape(part))
+  const fits = parts.length === 2 && boxes!.length === 3 && boxes![2] === 4 && boxes![1] === scores![1]
+  return fits ? whole.upTo(...parts) : whole
 }
 
 /** Names of boxes and scores, and of what else there is. */

@@ -15,19 +15,25 @@ export interface PictureInput {
 /** Ops that move values about without changing them. */
 const movers = new Set(['Reshape', 'Transpose', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Cast'])
 
+/** Ops by which exports choose the best boxes. */
+const choices: readonly string[] = ['TopK', 'NonMaxSuppression', 'NonZero']
+
 /** Ops that put values side by side or take them apart. */
 const joiners = new Set(['Concat', 'Split', 'Slice'])
 
 export class Foreign {
   readonly graph: Graph
   readonly input: PictureInput
+  /** Why it has no outputs here; its maps and rows are there all the same. */
+  readonly cut: string | undefined
   readonly #shapes: Settled['shapes']
   readonly #makers = new Map<string, Node>()
   readonly #users = new Map<string, Node[]>()
 
   /** @throws MuninnError BAD_MODEL when it does not take one picture */
-  constructor({ graph, shapes }: Settled) {
+  constructor({ graph, shapes, cut }: Settled) {
     this.graph = graph
+    this.cut = cut
     this.#shapes = shapes
     for (const node of graph.nodes) {
       for (const name of node.outputs) this.#makers.set(name, node)
@@ -36,9 +42,9 @@ export class Foreign {
     this.input = pictureInput(graph)
   }
 
-  /** The same file with this value as its only output. */
-  upTo(name: string): Foreign {
-    const outputs = [{ name, type: 'float32' as const, shape: this.shape(name) }]
+  /** The same file with these values as its only outputs. */
+  upTo(...names: readonly string[]): Foreign {
+    const outputs = names.map((name) => ({ name, type: 'float32' as const, shape: this.shape(name) }))
     return new Foreign({ graph: pruned({ ...this.graph, outputs }), shapes: this.#shapes })
   }
 
@@ -100,35 +106,30 @@ export class Foreign {
       .reverse()
   }
 
-  /** Maps [1, K, h, w] that a value is made from and that convolutions end in: behind them values are only joined, cut and moved. */
+  /**
+   * Maps [1, K, h, w] that a value is made from and that convolutions end in: behind them values are only joined, cut and moved, and no other
+   * of them hangs on them (as on queries and keys of an attention, or on a plain convolution whose map is joined with others in the neck).
+   */
   ends(name: string): string[] {
-    return (
-      this.ancestors(name)
-        // A convolution behind a softmax is how expectations of distributions are exported.
-        .filter(
-          ({ op, inputs }) =>
-            (op === 'Conv' && this.maker(this.behind(inputs[0]!))?.op !== 'Softmax') || (op === 'Add' && this.#addsBias(inputs)),
-        )
-        .map(({ outputs }) => outputs[0]!)
-        .filter((map) => {
-          const shape = this.shape(map)
-          const users = this.users(map)
-          const isEnd = users.every(({ op }) => joiners.has(op) || movers.has(op)) && !this.#attends(map)
-          return shape.length === 4 && shape[0] === 1 && isEnd && (users.length > 0 || map === name)
-        })
-    )
-  }
-
-  /** Whether a map, moved about and cut, goes into a product with other computed values: queries, keys and values of an attention. */
-  #attends(map: string): boolean {
-    // Each value once: what is cut and joined again and again has ways without number.
-    const reached = new Set([map])
-    for (const name of reached)
-      for (const { op, inputs, outputs } of this.users(name)) {
-        if (op === 'MatMul' && inputs.every((each) => this.constant(each) === undefined)) return true
-        if (joiners.has(op) || movers.has(op)) for (const each of outputs) reached.add(each)
-      }
-    return false
+    const maps = this.ancestors(name)
+      // A convolution behind a softmax is how expectations of distributions are exported.
+      .filter(
+        ({ op, inputs }) =>
+          (op === 'Conv' && this.maker(this.behind(inputs[0]!))?.op !== 'Softmax') || (op === 'Add' && this.#addsBias(inputs)),
+      )
+      .map(({ outputs }) => outputs[0]!)
+      .filter((map) => {
+        const shape = this.shape(map)
+        const users = this.users(map)
+        // YOLOv6 has the sigmoid of its scores before it joins them.
+        const isEnd = users.every(({ op }) => joiners.has(op) || movers.has(op) || op === 'Sigmoid')
+        return shape.length === 4 && shape[0] === 1 && isEnd && (users.length > 0 || map === name)
+      })
+    const ends = new Set(maps)
+    const before = new Set<string>()
+    for (const { inputs, outputs } of this.graph.nodes.toReversed())
+      if (outputs.some((each) => ends.has(each) || before.has(each))) for (const each of inputs) before.add(each)
+    return maps.filter((map) => !before.has(map))
   }
 
   /** Paddle's converter adds the bias of a convolution in a node of its own. */
@@ -145,6 +146,55 @@ export class Foreign {
       if (node?.op === 'Concat' || node?.op === 'Add') for (const input of node.inputs) reached.add(input)
     }
     return false
+  }
+
+  /**
+   * The file up to rows [1, width, n] or turned, of a number that fits, where it goes on to choose the best of them or has more beside them (masks,
+   * key points): the last before a choice that are joined, or the first parts of what is joined there. Undefined where there are none.
+   */
+  rowsInside(width: number, fits: (count: number) => boolean): { foreign: Foreign; chosen: boolean } | undefined {
+    const { choice, joined } = this.#joinedBeforeChoice()
+    for (const { inputs, outputs, attributes } of joined.toReversed()) {
+      const shape = this.shape(outputs[0]!)
+      const axis = (Number(attributes.axis) + 3) % 3
+      const sizes = inputs.map((each) => this.shape(each)[axis]!)
+      const parts = sizes.findIndex((_, i) => sizes.slice(0, i + 1).reduce((sum, each) => sum + each, 0) === width) + 1
+      const across = axis > 0 && parts > 0
+      const whole = shape.indexOf(width, 1) > 0 && fits(shape[1] === width ? shape[2]! : shape[1]!)
+      if (whole) return { foreign: this.upTo(outputs[0]!), chosen: choice }
+      if (across && parts > 1 && fits(shape[3 - axis]!))
+        return { foreign: this.#upToParts(outputs[0]!, inputs.slice(0, parts), axis, width), chosen: choice }
+    }
+    return undefined
+  }
+
+  /** Widths of the rows that rowsInside may find. */
+  widthsInside(): number[] {
+    return this.#joinedBeforeChoice().joined.flatMap(({ outputs }) => this.shape(outputs[0]!).slice(1))
+  }
+
+  /** Where values [1, a, b] are joined before the best boxes are chosen; everywhere in a file that chooses none. */
+  #joinedBeforeChoice(): { choice: boolean; joined: Node[] } {
+    const { nodes } = this.graph
+    const at = nodes.findIndex(({ op }) => choices.includes(op))
+    const joined = nodes.slice(0, at < 0 ? undefined : at).filter((node) => {
+      const shape = node.op === 'Concat' ? this.shape(node.outputs[0]!) : []
+      return shape.length === 3 && shape[0] === 1
+    })
+    return { choice: at >= 0, joined }
+  }
+
+  #upToParts(name: string, parts: readonly string[], axis: number, width: number): Foreign {
+    const rows = `${name}/rows`
+    const shape = this.shape(name).with(axis, width)
+    const node: Node = { op: 'Concat', domain: '', name: rows, inputs: [...parts], outputs: [rows], attributes: { axis } }
+    const graph = {
+      ...this.graph,
+      nodes: [...this.graph.nodes, node],
+      outputs: [{ name: rows, type: 'float32' as const, shape }],
+    }
+    const shapes = { value: (each: string) => (each === rows ? { shape } : this.#shapes.value(each)) }
+    return new Foreign({ graph: pruned(graph), shapes })
   }
 
   /** Strides of maps over the picture. @throws MuninnError BAD_MODEL when they are none */
@@ -180,6 +230,7 @@ export class Foreign {
   }
 
   describeOutputs(): string {
+    if (this.cut !== undefined) return `of a size that is known only in the run (${this.cut})`
     return this.graph.outputs.map(({ name, shape }) => `${ownName(name)} [${shape.join(', ')}]`).join(', ')
   }
 }

@@ -22,6 +22,8 @@ interface Form {
   readonly scores: { readonly output: string; readonly width: number; readonly from: number; readonly to: number }
   /** Output with class numbers, where they have one of their own. */
   readonly labels?: string
+  /** Whether rows of this kind are known to hold corners. */
+  readonly corners?: boolean
   readonly make: (g: GraphBuilder) => { boxes: Value; scores: Value }
 }
 
@@ -57,11 +59,12 @@ export const raw: Adapter = async (foreign, options) => {
     form.scores.output,
     rowsIn(scoreNumbers!, form.scores.width).flatMap((row) => row.slice(form.scores.from, form.scores.to)),
   )
-  const [seen] = boxForms(four)
+  const forms = boxForms(four)
+  const seen = form.corners ? forms.find(({ corners }) => corners) : forms[0]
   if (!options.boxes && four.length > 0 && !seen)
     throw misfit(
       family,
-      `the boxes in ${ownName(form.boxes.output)} are on a picture neither corners nor centre and size: export it with its decoding inside`,
+      `the boxes in ${ownName(form.boxes.output)} are on a picture ${form.corners ? 'no corners (if they are centre and size, say --boxes cxcywh)' : 'neither corners nor centre and size'}: export it with its decoding inside`,
     )
   // Transformers are trained on pictures that were stretched (DETR's kin), detectors on grids on letterboxed ones.
   const resize = foreign.isLinear(form.scores.output) ? 'stretch' : 'letterbox'
@@ -137,6 +140,8 @@ interface Columns {
   readonly box: number
   readonly score: number
   readonly kind: number
+  /** Number of the picture, of which there is one. */
+  readonly picture?: number
 }
 
 const columnsOf: Readonly<Record<number, readonly Columns[]>> = {
@@ -146,8 +151,8 @@ const columnsOf: Readonly<Record<number, readonly Columns[]>> = {
     { words: '[x1, y1, x2, y2, class, score]', box: 0, score: 5, kind: 4 },
   ],
   7: [
-    { words: '[picture, x1, y1, x2, y2, class, score]', box: 1, score: 6, kind: 5 },
-    { words: '[picture, class, score, x1, y1, x2, y2]', box: 3, score: 2, kind: 1 },
+    { words: '[picture, x1, y1, x2, y2, class, score]', box: 1, score: 6, kind: 5, picture: 0 },
+    { words: '[picture, class, score, x1, y1, x2, y2]', box: 3, score: 2, kind: 1, picture: 0 },
   ],
 }
 
@@ -161,10 +166,12 @@ async function together(
   const [numbers] = await onSample(common.foreign, common, [output])
   const rows = rowsIn(numbers!, width)
   // Rows of nothing fill up an output of fixed length: zeros, or a class of -1.
-  const fits = ({ score, kind }: Columns) =>
+  const fits = ({ score, kind, picture }: Columns) =>
     rows.every((row) => {
       const whole = Number.isInteger(row[kind]) && row[kind]! >= -1 && row[kind]! < classes
-      return whole && row[score]! >= -1 && row[score]! <= 1 + 1e-3
+      // Rotated boxes are rows of seven as well, with an angle in the end.
+      const first = picture === undefined || row[picture] === 0 || row[picture] === -1
+      return first && whole && row[score]! >= -1 && row[score]! <= 1 + 1e-3
     })
   const form = columnsOf[width]!.find(fits)
   if (!form)
@@ -175,6 +182,7 @@ async function together(
   const { words, box, score, kind } = form
   return {
     words: `rows of ${words} in ${ownName(output)}`,
+    corners: true,
     boxes: { output, width, from: box },
     // A score of -1 fills up as well.
     scores: { output, width, from: score, to: score },

@@ -22,8 +22,34 @@ const largest = 4_000_000
 export interface Settled {
   /** Without Constant nodes; every shape is known from the input's. */
   readonly graph: Graph
-  /** The same in a builder: shapes of all values. */
-  readonly shapes: GraphBuilder
+  /** Shapes of all values. */
+  readonly shapes: { value(name: string): { readonly shape: readonly number[] } }
+  /** Where the file chooses among boxes in a way whose shapes are known only in the run: in words; then the graph ends there, without outputs. */
+  readonly cut?: string
+}
+
+/** Ops that give as many rows as there are boxes to keep. */
+const choices: readonly string[] = ['NonMaxSuppression', 'NonZero']
+
+/** Sides of the picture to try where a file leaves its size open, the commonest first: some were traced at one and work at no other. */
+export const openSides = [416, 640, 320, 224]
+
+/**
+ * @param size of the picture, for an input that leaves it open; left out: the first at which every shape is known
+ * @throws MuninnError BAD_MODEL naming the op whose shape is not known here
+ */
+export async function settleOpen(graph: Graph, size?: { width: number; height: number }): Promise<Settled> {
+  const isOpen = graph.inputs.some(({ shape }) => shape.slice(1).some((each) => typeof each === 'string' || each <= 0))
+  const sides = isOpen ? openSides : openSides.slice(0, 1)
+  let fault: unknown
+  for (const each of size ? [size] : sides.map((side) => ({ width: side, height: side }))) {
+    try {
+      return await settle(graph, each)
+    } catch (error) {
+      fault ??= error
+    }
+  }
+  throw fault
 }
 
 /**
@@ -37,7 +63,16 @@ export async function settle(theirs: Graph, size: { width: number; height: numbe
   const inputs = sized.filter(({ name }) => !told.some(([known]) => known === name))
   const g = GraphBuilder.from({ ...foreign, inputs, nodes: [], outputs: [] })
   for (const [name, tensor] of told) g.initializer(name, tensor)
+  const chosen = new Set<string>()
+  const lost = new Set<string>()
+  let cut: string | undefined
   for (const node of foreign.nodes) {
+    const follows = (names: ReadonlySet<string>) => node.inputs.some((name) => names.has(name))
+    if (choices.includes(node.op) || follows(chosen)) for (const name of node.outputs) chosen.add(name)
+    if (follows(lost)) {
+      for (const name of node.outputs) lost.add(name)
+      continue
+    }
     try {
       const made = g.appendFolded(node.op === 'Resize' ? byFactors(g, node) : node)
       if (made.every(({ name }) => name === '' || g.graph.initializers.has(name))) continue
@@ -48,9 +83,14 @@ export async function settle(theirs: Graph, size: { width: number; height: numbe
     } catch (cause) {
       if (cause instanceof MuninnError) throw cause
       const why = cause instanceof Error ? cause.message : String(cause)
-      throw new MuninnError('BAD_MODEL', `node ${ownName(node.name || node.outputs[0]!)} (${node.op}): ${why}`, { cause })
+      const words = `node ${ownName(node.name || node.outputs[0]!)} (${node.op}): ${why}`
+      if (!follows(chosen)) throw new MuninnError('BAD_MODEL', words, { cause })
+      for (const name of node.outputs) lost.add(name)
+      cut ??= words
     }
   }
+  // What stands before the choice is whole, and may be all that is wanted.
+  if (foreign.outputs.some(({ name }) => lost.has(name))) return { graph: { ...g.graph, outputs: [] }, shapes: g, cut: cut! }
   const graph = { ...g.graph, outputs: foreign.outputs.map((output) => ({ ...output, shape: g.value(output.name).shape })) }
   return { graph, shapes: g }
 }

@@ -87,6 +87,11 @@ export const ssd: Adapter = async (foreign, options) => {
   // Without a softmax inside, scores are logits of background and classes.
   const sums = rowsIn(probabilities!, width).map((row) => row.reduce((sum, each) => sum + each, 0))
   const inside = sums.every((sum) => Math.abs(sum - 1) < 1e-3)
+  if (!inside && probabilities!.every((each) => each >= 0 && each <= 1))
+    throw misfit(
+      family,
+      `the scores in ${ownName(scores)} are probabilities that do not add up to one, so none of them is a background's`,
+    )
   if (!options.boxes && !seen)
     throw misfit(family, 'the four numbers of its priors are no boxes: export it with the decoding (and priors) inside')
   return fixedCore({

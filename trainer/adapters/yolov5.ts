@@ -1,5 +1,5 @@
 /**
- * YOLOv5's output (Ultralytics, 2020; also YOLOv7): [1, rows, 5 + C] of boxes x y w h in pixels, objectness and class scores, three anchors a
+ * YOLOv5's output (Ultralytics, 2020; also YOLOv7, also where it chooses the best inside): [1, rows, 5 + C] of boxes x y w h in pixels, objectness and class scores, three anchors a
  * cell; RGB / 255. Trained from the maps before decoding, where they are found and decode as published; run as it is where not. Exports
  * without decoding have one map a grid, [1, 3, h, w, 5 + C] or [1, 3 (5 + C), h, w]; their anchors are not in the file and must be told.
  */
@@ -16,8 +16,13 @@ import { filledMaps, runEnd } from './probe.ts'
 const family = 'YOLOv5'
 const nms = { nms: 'class-agnostic', nmsIou: 0.45 } as const
 
-export const yolov5: Adapter = async (foreign, options) => {
+export const yolov5: Adapter = async (whole, options) => {
   const width = 5 + options.classes.length
+  const isRows = (count: number) => layoutsOf(count, whole.input, 'anchors').length > 0
+  const given = whole.output([1, undefined, width])
+  const heads = rawHeads(whole, width)
+  const inside = given || heads.length > 0 ? undefined : whole.rowsInside(width, isRows)
+  const foreign = inside?.foreign ?? whole
   const common = {
     family,
     foreign,
@@ -26,8 +31,7 @@ export const yolov5: Adapter = async (foreign, options) => {
     normalization: { ...asTrained, scale: 1 / 255 },
     resize: 'letterbox' as const,
   }
-  const output = foreign.output([1, undefined, width])
-  const heads = rawHeads(foreign, width)
+  const output = given ?? foreign.output([1, undefined, width])
   // Older exports give the maps beside what is decoded from them.
   if (foreign.graph.outputs.length !== heads.length + (output ? 1 : 0) || (!output && heads.length === 0))
     throw misfit(
@@ -36,7 +40,7 @@ export const yolov5: Adapter = async (foreign, options) => {
     )
   const build = (grids: readonly Grid[], anchors: Anchors, own: readonly OwnOutput[]) => ({
     ...common,
-    why: `${grids.length} grids with ${anchors[0]!.length} anchors a cell, rows of box, objectness and ${width - 5} classes`,
+    why: `${grids.length} grids with ${anchors[0]!.length} anchors a cell, rows of box, objectness and ${width - 5} classes${inside?.chosen ? ', of which the file would choose the best' : ''}`,
     head: 'anchors' as const,
     levels: grids.map(({ map }) => [map]),
     fields: {
@@ -55,8 +59,7 @@ export const yolov5: Adapter = async (foreign, options) => {
     return await trainableCore(build(grids, toldAnchors(options.anchors, grids), ownHeads(heads, width)))
   }
   const count = foreign.shape(output)[1]!
-  if (layoutsOf(count, foreign.input, 'anchors').length === 0)
-    throw misfit(family, `its ${count} rows are not the anchors of grids with strides of 8 to 32`)
+  if (!isRows(count)) throw misfit(family, `its ${count} rows are not the anchors of grids with strides of 8 to 32`)
   const grids = gridsOf(foreign, output, width)
   const anchors = grids.length > 0 ? await anchorsOf(foreign, grids, output, width) : undefined
   let why = 'its grids were not found'
@@ -65,6 +68,7 @@ export const yolov5: Adapter = async (foreign, options) => {
     if (typeof made !== 'string') return made
     why = made
   } else if (grids.length > 0) why = 'its grids decode otherwise than published'
+  if (inside) throw misfit(family, `the rows of which it chooses the best cannot be trained: ${why}`)
   return await run({ ...common, why }, output, width)
 }
 

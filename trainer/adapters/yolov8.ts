@@ -1,17 +1,21 @@
 /**
- * YOLOv8's output (Ultralytics, 2023; also 9, 10 and 11): [1, 4 + C, cells], or turned, of boxes x y w h in pixels and sigmoid scores; RGB / 255.
+ * YOLOv8's output (Ultralytics, 2023; also 9 to 13): [1, 4 + C, cells], or turned, of boxes x y w h in pixels and sigmoid scores; RGB / 255.
+ * YOLOv6 has a 1 between them, where YOLOv5 has its objectness. YOLOv9 as it is trained gives such rows twice: those of its main branch are last.
  * Trained from the maps before its distribution is decoded, where they are found and the file decodes them as published; run as it is where not.
- * End-to-end exports (YOLOv10, YOLO26) choose the best of these rows inside: they are trained from the same maps, and the choice is left out.
- * Where a map has four channels for a box these are its distances (YOLO26), no distributions.
+ * End-to-end exports (YOLOv10, YOLO26, with suppression inside) choose the best of these rows, segmentation and pose put more beside them:
+ * they are trained from the same maps, and all that is left out.
+ * Where a map has four channels for a box these are its distances (YOLO26, small YOLOv6), no distributions.
  * Exports without decoding have a map [1, 64 + C, h, w] of each grid, with key points behind the classes where it has some: those are left out.
+ * YOLO26's have 4 + C channels, or a map of boxes and one of classes for each grid.
  */
-import { columns } from '../detector/heads/head.ts'
+import type { GraphBuilder } from '../graph/builder.ts'
 import { type Adapter, type AdapterOptions, asTrained, misfit } from './adapter.ts'
 import { fixedCore, trainableCore, trainableOrWhy } from './build-core.ts'
 import { centred, scaledToPixels } from './fixed-boxes.ts'
 import type { Foreign } from './foreign.ts'
 import { asCentred, type OwnOutput } from './own-decoding.ts'
 import { formOnGrid, layoutsOf, onSample, refuseNoProbabilities } from './plausible.ts'
+import { type Grid, gridsOf, publishedBins, rawGrids, rawOutput } from './yolov8-maps.ts'
 
 const family = 'YOLOv8'
 const nms = { nms: 'per-class', nmsIou: 0.6 } as const
@@ -19,10 +23,10 @@ const nms = { nms: 'per-class', nmsIou: 0.6 } as const
 export const yolov8: Adapter = async (whole, options) => {
   const classes = options.classes.length
   const width = 4 + classes
-  const rows = rowsBeforeChoice(whole, width)
-  const foreign = rows === undefined ? whole : whole.upTo(rows)
-  const turned = foreign.output([1, undefined, width])
-  const output = foreign.output([1, width, undefined]) ?? turned
+  const isRows = (count: number) => layoutsOf(count, whole.input, 'one').length > 0
+  const given = rowsOutput(whole, width)
+  const inside = given && isRows(given.count) ? undefined : whole.rowsInside(width, isRows)
+  const foreign = inside?.foreign ?? whole
   const common = {
     family,
     foreign,
@@ -32,21 +36,22 @@ export const yolov8: Adapter = async (whole, options) => {
     resize: 'letterbox' as const,
   }
   const raw = rawGrids(foreign, classes)
-  if (raw.length > 0)
+  if (raw.length > 0) {
+    const bins = foreign.shape(raw[0]!.reg)[1]! / 4
     return await trainableCore({
       ...build(common, raw),
-      why: `${raw.length} grids of distributions over ${publishedBins} distances and class scores, not decoded`,
-      own: [raw.flatMap(({ output, whole }, level) => (whole ? [rawOutput(output, level)] : []))],
+      why: `${raw.length} grids of ${numbersOf(bins)} and class scores, not decoded${bins === 1 ? ': distances in cells, as YOLO26 has them' : ''}`,
+      own: [raw.flatMap(({ output, whole }, level) => (whole && output ? [rawOutput(output, level, bins)] : []))],
     })
-  if (!output || foreign.graph.outputs.length > 1)
+  }
+  const rows = rowsOutput(foreign, width)
+  if (!rows)
     throw misfit(
       family,
       `its outputs are ${foreign.describeOutputs()}; with ${classes} classes [1, ${width}, cells] alone, or of each grid [1, ${4 * publishedBins + classes}, h, w], is wanted`,
     )
-  const rowsLast = output === turned
-  const count = foreign.shape(output)[rowsLast ? 1 : 2]!
-  if (layoutsOf(count, foreign.input, 'one').length === 0)
-    throw misfit(family, `its ${count} rows are not the cells of grids with strides of 8 to 32`)
+  const { output, rowsLast, ones, count } = rows
+  if (!isRows(count)) throw misfit(family, `its ${count} rows are not the cells of grids with strides of 8 to 32`)
   const grids = gridsOf(foreign, output, classes)
   const bins = grids.length > 0 ? foreign.shape(grids[0]!.reg)[1]! / 4 : 0
   let why = 'its grids were not found'
@@ -54,40 +59,48 @@ export const yolov8: Adapter = async (whole, options) => {
     const form = (make: OwnOutput['make']): OwnOutput[] => [
       { output, make: (g, decoded) => (rowsLast ? make(g, decoded) : g.transpose(make(g, decoded), [1, 0])) },
     ]
+    const one = (g: GraphBuilder) => (ones ? [g.constant(new Float32Array(count).fill(1), [count, 1])] : [])
+    const left = inside
+      ? inside.chosen
+        ? ', of which the file would choose the best'
+        : '; what it puts beside them is left out'
+      : ''
     const made = await trainableOrWhy({
       ...build(common, grids),
-      why: `${grids.length} grids of ${bins === 1 ? 'distances' : `distributions over ${bins} distances`} and class scores behind [1, ${width}, cells]${rows === undefined ? '' : ', of which the file would choose the best'}`,
+      why: `${grids.length} grids of ${numbersOf(bins)} and class scores behind [1, ${width}, cells]${left}`,
       own: [
-        form((g, { boxes, scores }) => g.concat([asCentred(g, boxes), scores], 1)),
-        form((g, { boxes, scores }) => g.concat([boxes, scores], 1)),
+        form((g, { boxes, scores }) => g.concat([asCentred(g, boxes), ...one(g), scores], 1)),
+        form((g, { boxes, scores }) => g.concat([boxes, ...one(g), scores], 1)),
       ],
     })
     if (typeof made !== 'string') return made
     why = made
   }
-  if (rows !== undefined) throw misfit(family, `the rows of which it chooses the best cannot be trained: ${why}`)
+  if (ones) throw misfit(family, `its rows of ${width + 1} numbers are not YOLOv6's: ${why}`)
+  if (inside)
+    throw misfit(family, `the rows ${inside.chosen ? 'of which it chooses the best' : 'inside it'} cannot be trained: ${why}`)
   return await run({ ...common, why }, { output, rowsLast, classes })
 }
 
-/** The rows of all cells, [1, width, cells] or turned, of which an end-to-end export chooses the best; undefined where none does. */
-function rowsBeforeChoice(foreign: Foreign, width: number): string | undefined {
-  const [output, ...more] = foreign.graph.outputs.map(({ name }) => name)
-  const nodes = output === undefined || more.length > 0 ? [] : foreign.ancestors(output)
-  const first = nodes.findIndex(({ op }) => op === 'TopK')
-  return nodes
-    .slice(0, Math.max(0, first))
-    .filter(({ op }) => op === 'Concat')
-    .map(({ outputs }) => outputs[0]!)
-    .findLast((name) => {
-      const [batch, ...sides] = foreign.shape(name)
-      const count = sides.find((side) => side !== width) ?? width
-      return batch === 1 && sides.length === 2 && sides.includes(width) && layoutsOf(count, foreign.input, 'one').length > 0
-    })
+const numbersOf = (bins: number) => (bins === 1 ? 'distances' : `distributions over ${bins} distances`)
+
+interface Rows {
+  readonly output: string
+  readonly rowsLast: boolean
+  /** Whether there is a 1 between box and classes. */
+  readonly ones: boolean
+  readonly count: number
 }
 
-interface Grid {
-  readonly reg: string
-  readonly cls: string
+/** The output with a row for each cell; the last where there are several alike and nothing else. */
+function rowsOutput(foreign: Foreign, width: number): Rows | undefined {
+  const names = foreign.graph.outputs.map(({ name }) => name)
+  const output = names.at(-1)
+  if (output === undefined || names.some((name) => foreign.shape(name).join() !== foreign.shape(output).join())) return undefined
+  const [batch, a, b] = foreign.shape(output) as [number, number, number]
+  if (foreign.shape(output).length !== 3 || batch !== 1) return undefined
+  if (a === width) return { output, rowsLast: false, ones: false, count: b }
+  return b === width || b === width + 1 ? { output, rowsLast: true, ones: b > width, count: a } : undefined
 }
 
 /** What it is trained from. */
@@ -102,30 +115,6 @@ function build(common: Omit<Common, 'why'>, grids: readonly Grid[]) {
     classMaps: grids.map(({ cls }) => ({ map: cls, before: 0, after: 0 })),
   }
 }
-
-/** Distances of a side, where nothing else in a file tells what its channels are. */
-const publishedBins = 16
-
-/** Outputs that join the maps of a grid, fine to coarse; `whole`: nothing but these two. Empty where there is any other output. */
-function rawGrids(foreign: Foreign, classes: number): (Grid & { output: string; whole: boolean })[] {
-  const grids = foreign.graph.outputs.flatMap(({ name }) => {
-    const [reg, cls, ...rest] = foreign.parts(name).map((part) => foreign.mapBehind(part))
-    if (foreign.shape(name).length !== 4 || !reg || !cls) return []
-    const fits = foreign.shape(reg)[1] === 4 * publishedBins && foreign.shape(cls)[1] === classes
-    return fits ? [{ reg, cls, output: name, whole: rest.length === 0 }] : []
-  })
-  const all = grids.length === foreign.graph.outputs.length
-  return all ? grids.sort((a, b) => foreign.cells(b.reg) - foreign.cells(a.reg)) : []
-}
-
-const rawOutput = (output: string, level: number): OwnOutput => ({
-  output,
-  make: (g, { rows, ofLevel }) => {
-    const width = rows.shape[1]!
-    const numbers = columns(g, rows, width - 4 * publishedBins, width)
-    return g.transpose(ofLevel(g.concat([numbers, columns(g, rows, 0, width - 4 * publishedBins)], 1), level), [1, 0])
-  },
-})
 
 interface Common {
   readonly family: string
@@ -154,6 +143,11 @@ async function run(common: Common, { output, rowsLast, classes }: { output: stri
     output,
     rows.flatMap((row) => row.slice(4)),
   )
+  if (rows.every((row) => row[4] === 1))
+    throw misfit(
+      family,
+      `its first class would have the score 1 everywhere, which is YOLOv6's objectness: it has ${classes - 1} classes`,
+    )
   const what = `${form.corners ? 'corners' : 'centre and size'} in ${form.shares ? 'shares of the picture' : 'pixels'}`
   return fixedCore({
     ...common,
@@ -171,21 +165,4 @@ async function run(common: Common, { output, rowsLast, classes }: { output: stri
       }
     },
   })
-}
-
-/**
- * Maps of distributions and of class logits, fine to coarse: of each grid the convolutions that are only joined and reshaped afterwards, the
- * box branch before the class branch.
- */
-function gridsOf(foreign: Foreign, output: string, classes: number): Grid[] {
-  const maps = foreign.ends(output)
-  const sizes = [...new Set(maps.map((map) => foreign.cells(map)))].sort((a, b) => b - a)
-  const grids = sizes.map((cells) => {
-    const here = maps.filter((map) => foreign.cells(map) === cells)
-    if (here.length !== 2) return undefined
-    return [here, here.toReversed()]
-      .map(([reg, cls]) => ({ reg: reg!, cls: cls! }))
-      .find(({ reg, cls }) => foreign.shape(reg)[1]! % 4 === 0 && foreign.shape(cls)[1] === classes)
-  })
-  return grids.every((each) => each !== undefined) ? grids : []
 }
