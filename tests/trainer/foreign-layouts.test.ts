@@ -737,6 +737,19 @@ describe('a published layout', () => {
     const mean = g.reshape(g.mean(picture, [1, 2, 3]), [1, 1, 1])
     g.output(g.add(g.constant([40, 30, 50, 40, 0.5, 1, 0.3], [1, 1, 7]), g.scale(mean, 0)), 'rows')
     await assert.rejects(adopt(g.graph, adapters.raw!, { classes }), /hold no score and class number/)
+    const said = { ...yolov8Net(layout), metadata: { task: 'obb' } }
+    await assert.rejects(adopt(said, adapters.auto!, { classes }), /it finds rotated boxes/)
+  })
+
+  it('that is no detector is told as what it is', async () => {
+    const g = new GraphBuilder('classifier')
+    const picture = g.input('images', 'float32', [1, 3, size.height, size.width])
+    g.output(g.reshape(g.mean(picture, [2, 3]), [1, 3]), 'scores')
+    await assert.rejects(adopt(g.graph, adapters.auto!, { classes }), /it is a classifier.*scores \[1, 3\]/)
+    const masks = new GraphBuilder('masks')
+    const wide = masks.input('images', 'float32', [1, 3, size.height, size.width])
+    masks.output(masks.sigmoid(wide), 'masks')
+    await assert.rejects(adopt(masks.graph, adapters.auto!, { classes }), /it is a segmentation model/)
   })
 
   it('of SSD without its decoding is refused, with the cure', async () => {

@@ -9,6 +9,7 @@ import { assertRuns, inspect } from '../../trainer/inspection/probe.ts'
 import type { Graph, Node } from '../../trainer/onnx/graph.ts'
 import { Model } from '../../trainer/onnx/proto.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
+import { yolov8Net } from '../support/foreign-detectors.ts'
 import { archive, readOpVectors } from '../support/op-vectors.ts'
 import { lacks, sharedData } from '../support/shared-data.ts'
 
@@ -156,6 +157,36 @@ describe('inspecting a model that can be run', () => {
     assert.equal(fineTune.can, false)
     assert.match(fineTune.why, /no gradient rule for Hardmax/)
     assert.match(fineTune.cure ?? '', /adapter/)
+  })
+
+  const layout = { classes: 7, width: 96, height: 64, loud: true, opset: 17 }
+
+  it('finds the number of classes inside a file that names none and gives only its best boxes', async () => {
+    const { adopt, fineTune } = await inspect(saved('best', writeOnnx(yolov8Net(layout, { end: 'suppressed' }))))
+    assert.match(adopt.why, /yolov8: 7 classes, 96 x 64; .*of which the file would choose the best/)
+    assert.equal(fineTune.can, true, fineTune.why)
+  })
+
+  it('says that a file whose shapes hold a batch of one is trained so', async () => {
+    const { fineTune } = await inspect(saved('sequence', writeOnnx(yolov8Net(layout, { sequence: true }))))
+    assert.equal(fineTune.can, true, fineTune.why)
+    assert.match(fineTune.why, /one picture at a time: train it with --batch 1/)
+  })
+
+  it('says what a classifier is, without what each adapter misses', async () => {
+    const g = new GraphBuilder('classifier')
+    g.output(g.reshape(g.mean(g.input('x', 'float32', [1, 3, 64, 96]), [2, 3]), [1, 3]), 'y')
+    const { adopt } = await inspect(saved('classifier', writeOnnx(g.graph)))
+    assert.match(adopt.why, /^it is a classifier/)
+    assert.doesNotMatch(adopt.why, /yolox/)
+  })
+
+  it("says what helps where the suppression inside is TensorRT's", async () => {
+    const { run } = await inspect(
+      saved('trt', small([node('EfficientNMS_TRT', ['x'], ['y'], {}, 'TRT')], { opsets: { '': 17, TRT: 1 } })),
+    )
+    assert.equal(run.can, false)
+    assert.match(run.cure ?? '', /without its own suppression/)
   })
 
   it('fills in the sizes that a file leaves open', async () => {

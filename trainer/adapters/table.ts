@@ -4,6 +4,7 @@ import type { Adapter } from './adapter.ts'
 import { detr } from './detr.ts'
 import { fastestdet } from './fastestdet.ts'
 import { nanodet } from './nanodet.ts'
+import { otherTask } from './other-task.ts'
 import { picodet } from './picodet.ts'
 import { raw } from './raw.ts'
 import { ssd } from './ssd.ts'
@@ -17,6 +18,8 @@ const families: Readonly<Record<string, Adapter>> = { yolox, fastestdet, yunet, 
 
 /** Takes the first family that fits. @throws MuninnError BAD_MODEL with what each of them misses */
 const auto: Adapter = async (foreign, options) => {
+  const other = otherTask(foreign)
+  if (other?.sure) throw new MuninnError('BAD_MODEL', other.words)
   const reasons: string[] = []
   for (const [name, adapter] of Object.entries(families)) {
     try {
@@ -27,6 +30,7 @@ const auto: Adapter = async (foreign, options) => {
       reasons.push(`${name}: ${error.message}`)
     }
   }
+  if (other) throw new MuninnError('BAD_MODEL', other.words)
   throw new MuninnError('BAD_MODEL', `no adapter fits this model\n  ${reasons.join('\n  ')}`)
 }
 

@@ -52,7 +52,12 @@ export function withInput(core: Graph, { batch, width, height }: { batch: number
   } catch (cause) {
     if (cause instanceof MuninnError) throw cause
     const why = cause instanceof Error ? cause.message : String(cause)
-    throw new MuninnError('BAD_MODEL', `the model cannot be had for pictures of ${width} x ${height}: ${why}`, { cause })
+    const cure = batch === from ? '' : `; ${from} at a time may do (--batch ${from})`
+    throw new MuninnError(
+      'BAD_MODEL',
+      `the model cannot be had for ${batch} pictures of ${width} x ${height} at a time: ${why}${cure}`,
+      { cause },
+    )
   }
 }
 

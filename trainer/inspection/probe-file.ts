@@ -17,7 +17,13 @@ export async function probeFile(file: string, whole: boolean, say: Say): Promise
   const bytes = await readModelFile(file)
   const model = decodeModel(bytes)
   await say({ kind: 'header', header: headerOf(model) })
-  const refused = (why: string): Verdict => ({ can: false, why })
+  const refused = (why: string): Verdict => ({
+    can: false,
+    why,
+    ...(/control flow/.test(why) && {
+      cure: 'export it again without its own suppression (--end2end, nms), which is what branches and loops',
+    }),
+  })
   let graph: Graph
   try {
     graph = graphOf(model)
@@ -58,7 +64,9 @@ async function runVerdict(bytes: Uint8Array, graph: Graph, say: Say): Promise<Ve
     return {
       can: false,
       why: `onnxruntime: ${words(error)}`,
-      cure: 'export it again for an opset up to 23 with standard ops, of a fixed size',
+      cure: /TRT/.test(words(error))
+        ? "export it again without its own suppression (--end2end), which is TensorRT's alone"
+        : 'export it again for an opset up to 23 with standard ops, of a fixed size',
     }
   }
 }

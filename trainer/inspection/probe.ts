@@ -96,5 +96,6 @@ export async function assertRuns(path: string, limits: ProbeLimits = {}): Promis
   const { found, failure, death } = await probe(path, 'run', limits)
   if (failure) throw new MuninnError(knownCode(failure.code), failure.message)
   if (found.run?.can) return
-  throw new MuninnError('BAD_MODEL', `${path} cannot be run: ${found.run?.why ?? death ?? 'it could not be read'}`)
+  const why = found.run?.why ?? death ?? 'it could not be read'
+  throw new MuninnError('BAD_MODEL', `${path} cannot be run: ${why}${found.run?.cure ? `; what helps: ${found.run.cure}` : ''}`)
 }

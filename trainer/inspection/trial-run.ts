@@ -1,11 +1,9 @@
 /** Loads a file in onnxruntime and runs it once on zeros. Only ever called in the probing process: onnxruntime may end it. */
 import ort from 'onnxruntime-node'
+import { openSides } from '../adapters/settle.ts'
 import { allocate } from '../onnx/data-types.ts'
 import { elementCount, type Graph, type ValueInfo } from '../onnx/graph.ts'
 import { infer } from '../onnx/infer.ts'
-
-/** Picture sizes to try where the file leaves the size open, the commonest first. */
-const openSizes = [416, 640, 320, 224]
 
 /** More elements in one value are not run: a file of a few bytes can ask for any amount of memory. */
 const mostElements = 2 ** 28
@@ -36,7 +34,7 @@ export async function trialRun(file: Uint8Array, graph: Graph, doing: (what: str
   const session = await ort.InferenceSession.create(file, { logSeverityLevel: 4 })
   try {
     let fault: unknown
-    for (const side of isOpen ? openSizes : openSizes.slice(0, 1)) {
+    for (const side of isOpen ? openSides : openSides.slice(0, 1)) {
       try {
         return await runOnce(session, settledAt(graph, side), doing)
       } catch (error) {

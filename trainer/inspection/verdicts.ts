@@ -2,7 +2,8 @@
 import type { Adopted } from '../adapters/adapter.ts'
 import { classesNamedIn } from '../adapters/class-names.ts'
 import { Foreign } from '../adapters/foreign.ts'
-import { ownName, settle } from '../adapters/settle.ts'
+import { otherTask } from '../adapters/other-task.ts'
+import { ownName, settleOpen } from '../adapters/settle.ts'
 import { adapters } from '../adapters/table.ts'
 import { coreOf } from '../detector/core.ts'
 import { targetOptionsOf } from '../detector/heads/table.ts'
@@ -18,11 +19,15 @@ import type { Verdict } from './inspection.ts'
 
 const words = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
-/** Counts of classes that the sizes of the outputs allow: with 4 box numbers, objectness, a background class, 4 distributions of 8, or alone. */
-function classCounts({ graph, ...foreign }: { graph: Graph; shape: (name: string) => readonly number[] }): number[] {
-  const sizes = graph.outputs.flatMap(({ name }) => foreign.shape(name))
-  const counts = sizes.flatMap((size) => [size - 5, size - 4, size - 32, size - 1, size - 64, size, size / 3 - 5])
-  return [...new Set(counts)].filter((count) => Number.isInteger(count) && count > 0 && count <= 1000).sort((a, b) => a - b)
+/** Counts of classes that the sizes of the outputs allow: with 4 box numbers, objectness, a background class, 4 distributions of 8, 32 masks, or alone. */
+function classCounts(foreign: Foreign): number[] {
+  const sizes = foreign.graph.outputs.flatMap(({ name }) => foreign.shape(name))
+  const ascending = (counts: readonly number[]) =>
+    counts.filter((count) => Number.isInteger(count) && count > 0 && count <= 1000).sort((a, b) => a - b)
+  const given = sizes.flatMap((size) => [size - 5, size - 4, size - 32, size - 1, size - 64, size, size / 3 - 5])
+  // Rows of which a file chooses the best inside tell it, where its outputs do not.
+  const inside = foreign.widthsInside().flatMap((size) => [size - 5, size - 4, size - 36])
+  return [...new Set([...ascending(given), ...ascending(inside)])]
 }
 
 export interface Fit {
@@ -32,16 +37,14 @@ export interface Fit {
 
 export interface Tried {
   readonly fit?: Fit
-  /** Without a fit: what each adapter misses. */
+  /** Without a fit: what each adapter misses, or that it is no detector. */
   readonly misfits: readonly string[]
+  readonly noDetector?: boolean
   /** With its sizes settled and constants folded, where that could be done. */
   readonly settled?: Graph
   /** What was made of its numbers before, for people. */
   readonly note?: string
 }
-
-/** For a file that leaves its picture size open. */
-const openSize = { width: 416, height: 416 }
 
 /** The first adapter that takes the graph (those that ask the most come first), at the first count of classes at which it does. */
 export async function fitting(graph: Graph): Promise<Tried> {
@@ -49,12 +52,15 @@ export async function fitting(graph: Graph): Promise<Tried> {
   const noted = note ? { note } : {}
   let foreign: Foreign
   try {
-    foreign = new Foreign(await settle(upgrade(float), openSize))
+    foreign = new Foreign(await settleOpen(upgrade(float)))
   } catch (error) {
     return { misfits: [words(error)], ...noted }
   }
   const named = classesNamedIn(graph)
-  const counts = named ? [named.length] : classCounts({ graph: foreign.graph, shape: (name) => foreign.shape(name) })
+  const counts = named ? [named.length] : classCounts(foreign)
+  const other = otherTask(foreign)
+  const refused = other && { misfits: [other.words], noDetector: true, settled: foreign.graph, ...noted }
+  if (refused && other.sure) return refused
   const misfits: string[] = []
   for (const [name, adapter] of Object.entries(adapters)) {
     if (name === 'auto') continue
@@ -73,7 +79,7 @@ export async function fitting(graph: Graph): Promise<Tried> {
     }
     misfits.push(`${name}: ${reason}`)
   }
-  return { misfits, settled: foreign.graph, ...noted }
+  return refused ?? { misfits, settled: foreign.graph, ...noted }
 }
 
 /** Nodes between the parameters (float initialisers of more than one number) and the outputs that are not differentiated. */
@@ -95,7 +101,8 @@ function withoutRule({ nodes, initializers }: Graph): Node[] {
 const noAdapter =
   'write an adapter, one small file as trainer/adapters/yolox.ts; or export the model without its own suppression, as its authors train it'
 
-export function adoptVerdict({ fit, misfits, note }: Tried): Verdict {
+export function adoptVerdict({ fit, misfits, noDetector, note }: Tried): Verdict {
+  if (noDetector) return { can: false, why: misfits.join('\n') }
   if (!fit) return { can: false, why: ['no adapter takes it', ...(note ? [note] : []), ...misfits].join('\n'), cure: noAdapter }
   const { specification, width, height, why } = fit.adopted
   const noted = note ? `; ${note}` : ''
@@ -106,17 +113,19 @@ export function adoptVerdict({ fit, misfits, note }: Tried): Verdict {
 function compileTraining(
   core: Graph,
   specification: Specification,
-  { width, height }: { width: number; height: number },
+  { width, height, batch }: { width: number; height: number; batch: number },
 ): number {
-  const { positives } = targetOptionsOf(specification, 1)
+  const { positives } = targetOptionsOf(specification, batch)
   const { parameters } = compileStep({
-    graph: trainingGraph(core, specification, { batch: 1, width, height, positives }),
+    graph: trainingGraph(core, specification, { batch, width, height, positives }),
     losses: [...losses],
     parameters: trainedParameters(layersOf(core)),
     dialect: 'std',
   })
   return parameters.reduce((sum, { size }) => sum + size, 0)
 }
+
+const withoutLoss: readonly string[] = ['detr', 'raw', 'boxes-and-scores']
 
 function trainingVerdict(
   name: string,
@@ -127,12 +136,22 @@ function trainingVerdict(
   if (specification.head === 'fixed')
     return {
       can: false,
-      why: `${name} runs it as it is: there is no training loss for this family`,
-      cure: 'write its head and loss in trainer/detector/heads, as heads/yolox.ts',
+      why: `${name} runs it as it is: ${withoutLoss.includes(name) ? 'there is no training loss for this family' : 'its maps before decoding were not found'}`,
+      cure: 'export it without its own decoding or suppression, as its authors train it; or write its head and loss in trainer/detector/heads, as heads/yolox.ts',
     }
   try {
-    return { can: true, why: `${name}: ${compileTraining(core, specification, size)} parameters get a gradient` }
+    return { can: true, why: `${name}: ${compileTraining(core, specification, { ...size, batch: 2 })} parameters get a gradient` }
   } catch (error) {
+    // Some transformers have the batch of one in their shapes.
+    try {
+      const count = compileTraining(core, specification, { ...size, batch: 1 })
+      return {
+        can: true,
+        why: `${name}: ${count} parameters get a gradient, one picture at a time: train it with --batch 1 (${words(error)})`,
+      }
+    } catch {
+      // Told below.
+    }
     return {
       can: false,
       why: `${name}: ${words(error)}`,
