@@ -125,8 +125,6 @@ function compileTraining(
   return parameters.reduce((sum, { size }) => sum + size, 0)
 }
 
-const withoutLoss: readonly string[] = ['detr', 'raw', 'boxes-and-scores']
-
 function trainingVerdict(
   name: string,
   core: Graph,
@@ -134,11 +132,17 @@ function trainingVerdict(
   size: { width: number; height: number },
 ): Verdict {
   if (specification.head === 'fixed')
-    return {
-      can: false,
-      why: `${name} runs it as it is: ${withoutLoss.includes(name) ? 'there is no training loss for this family' : 'its maps before decoding were not found'}`,
-      cure: 'export it without its own decoding or suppression, as its authors train it; or write its head and loss in trainer/detector/heads, as heads/yolox.ts',
-    }
+    return name === 'detr'
+      ? {
+          can: false,
+          why: `${name} runs it as it is: there is no training loss for this family`,
+          cure: 'write its head and loss in trainer/detector/heads, as heads/yolox.ts',
+        }
+      : {
+          can: false,
+          why: `${name} runs it as it is: its maps before decoding were not found, or are decoded otherwise than published`,
+          cure: 'export it without its own decoding or suppression, as its authors train it',
+        }
   try {
     return { can: true, why: `${name}: ${compileTraining(core, specification, { ...size, batch: 2 })} parameters get a gradient` }
   } catch (error) {
