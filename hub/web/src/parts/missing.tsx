@@ -44,7 +44,7 @@ export function Failed({ what, error, retry }: { what: readonly string[]; error:
           {message}
         </Text>
         <Group>
-          <Button size="xs" color="red" variant="light" leftSection={<IconRefresh size={15} />} onClick={retry}>
+          <Button size="xs" variant="default" leftSection={<IconRefresh size={15} />} onClick={retry}>
             {t('Try again')}
           </Button>
         </Group>
