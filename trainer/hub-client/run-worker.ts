@@ -179,6 +179,7 @@ export class RunWorker {
       trainMinutes: result.seconds / 60,
       steps: result.steps,
       device: `${this.#machine}: ${result.device}`,
+      trainedOn: { machine: this.#machine, told: [...result.deviceTold] },
       quantization: judgement && {
         proposed: judgement.proposed,
         reasons: judgement.reasons,
@@ -194,7 +195,7 @@ export class RunWorker {
     const selfTest = await makeSelfTest(challenger.model, heldOut.samples.length > 0 ? heldOut.samples : training.samples)
     const model = await this.#send('PUT', 'model', challenger.model, FileReference)
     const trainingFile = challenger === float ? null : await this.#send('PUT', 'training-file', float.model, FileReference)
-    await this.#uploadPage({ run, report, challenger, result, training, heldOut, curves: this.#curves })
+    await this.#uploadPage({ run, machine: this.#machine, report, challenger, result, training, heldOut, curves: this.#curves })
     const test = selfTest && (await this.#send('PUT', 'self-test', selfTest, FileReference))
     await this.#heartbeat()
     const { width, height, specification } = result

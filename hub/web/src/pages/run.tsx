@@ -196,7 +196,7 @@ export default function RunPage() {
 }
 
 function Report({
-  report: { challenger, champion, difference, analysis, trainMinutes, steps, device },
+  report: { challenger, champion, difference, analysis, trainMinutes, steps, device, trainedOn },
 }: {
   report: NonNullable<Run['report']>
 }) {
@@ -222,7 +222,8 @@ function Report({
         <Group justify="space-between" mb="xs">
           <Text fw={600}>{t('On {{count}} held-out pictures, with 95 % intervals', { count: challenger.images })}</Text>
           <Text size="xs" c="dimmed">
-            {steps} {t('steps')} · {format.number(trainMinutes, 1)} min · {device}
+            {steps} {t('steps')} · {format.number(trainMinutes, 1)} min ·{' '}
+            {trainedOn ? [trainedOn.machine, ...trainedOn.told.map((each) => inWords([each]))].join(' · ') : device}
           </Text>
         </Group>
         <Table.ScrollContainer minWidth={460}>
