@@ -174,6 +174,7 @@ export const sentences = {
     '{{pictures}} pictures without labels: the teacher is sure of {{sure}} boxes, {{doubtful}} are doubtful and left out',
   'log.hub-checkpoint': 'the hub has a checkpoint of step {{step}}',
   'log.resumes': 'goes on at step {{step}} of {{steps}}',
+  'log.processor': 'cpu ({{threads}} threads)',
   'log.device-quickest': 'trains on {{device}}, the quickest here',
   'log.device-only': 'trains on {{device}}, for nothing else can here',
   'log.device-measured': '{{device}}: {{milliseconds}} ms a picture',

@@ -1,6 +1,7 @@
 /** What a trainer says of a finished run: both models on the held-out samples, and the kinds of errors. */
 import { type Static, Type } from 'typebox'
 import { ClassName, Sha256, Share } from '../primitives.ts'
+import { Words } from '../sentences.ts'
 import { Annotation } from './labelling.ts'
 
 const strict = { additionalProperties: false }
@@ -121,6 +122,8 @@ export const RunReport = Type.Object(
     trainMinutes: Type.Number(),
     steps: Type.Integer(),
     device: Type.String(),
+    /** `device` in parts that a page can say in its own language; reports of older trainers lack it. */
+    trainedOn: Type.Optional(Type.Object({ machine: Type.String(), told: Words }, strict)),
     /** null: no int8 file was made. */
     quantization: Type.Optional(nullable(Quantization)),
   },

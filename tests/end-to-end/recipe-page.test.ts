@@ -8,6 +8,21 @@ import { startTestHub } from '../support/hub.ts'
 import { putLabelled } from '../support/labelled-sample.ts'
 
 describe('settings in the page', { skip: noBrowser, timeout: 120_000 }, () => {
+  it('show the whole name of a class on a phone, too', async (t) => {
+    const test = await startTestHub(t)
+    const settings = await test.ask(Settings, 'GET', '/api/settings')
+    const classes = [{ name: 'extinguisher_box', color: '#ff0000' }]
+    await test.ask(Settings, 'PUT', '/api/settings', { ...settings, classes })
+    const page = await openPage(t, test)
+    await page.setViewportSize({ width: 390, height: 844 })
+    await page.goto('/settings')
+    const name = page.getByLabel('name', { exact: true })
+    assert.equal(await name.inputValue(), 'extinguisher_box')
+    const [whole, seen] = await name.evaluate((field) => [field.scrollWidth, field.clientWidth])
+    assert.ok(whole! <= seen!, `${whole} px of which ${seen} are seen`)
+    assert.equal(await name.getAttribute('title'), 'extinguisher_box')
+  })
+
   it('give a training its recipe, which its run shows', async (t) => {
     const test = await startTestHub(t)
     const page = await openPage(t, test)

@@ -44,6 +44,7 @@ describe('the words of the page', { skip: noBrowser, timeout: 120_000 }, () => {
     await page.getByText(/第 1 次尝试，训练器 one（cpu）。/).waitFor()
     await page.getByText(/900 步需 9.0 分钟；3 分钟内可训练 300 步/).waitFor()
     await page.getByText(/what a driver says/).waitFor()
+    await page.getByText(/步 · 0.1 min · test · 训练设备：cpu（2 线程）（此处最快）/).waitFor()
     assert.equal(await page.getByText(/hub: |gate says/).count(), 0)
 
     await page.context().clearCookies()

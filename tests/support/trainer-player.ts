@@ -6,6 +6,7 @@ import { Token } from '../../protocol/http/session.ts'
 import { FinishRun, HeartbeatAnswer, RunLease } from '../../protocol/http/trainers.ts'
 import { FileReference } from '../../protocol/manifest.ts'
 import { parse } from '../../protocol/parse.ts'
+import { say } from '../../protocol/sentences.ts'
 import type { TestHub } from './hub.ts'
 
 const exact = (value: number) => ({ value, low: value, high: value })
@@ -34,7 +35,8 @@ export function report(model: string, mAP50: number, champion: { model: string; 
     difference: gain && { mAP50: gain, 'mAP50-95': gain },
     trainMinutes: 0.1,
     steps: 10,
-    device: 'test',
+    device: 'test: cpu (2 threads), the quickest',
+    trainedOn: { machine: 'test', told: [say('log.device-quickest', { device: 'cpu (2 threads)' })] },
   }
 }
 

@@ -270,6 +270,38 @@ describe('data sets', () => {
     assert.match(notes.join('\n'), /1 of 1 test pictures are byte for byte in the other splits/)
   })
 
+  it('tells of look-alikes on both sides of a split that somebody made, and keeps them', async () => {
+    /** A scene of its own in 4 x 4 shades, as a camera takes it a moment later. */
+    const scene = async (number: number, quality: number) => {
+      const random = new Random(number)
+      const shades = Buffer.from(Array.from({ length: 16 }, () => random.integer(256)))
+      const raw = { width: 4, height: 4, channels: 1 } as const
+      return await sharp(shades, { raw }).resize(64, 64).toColourspace('srgb').jpeg({ quality }).toBuffer()
+    }
+    const set = async (scenes: Record<string, Buffer>) =>
+      await folderOf({
+        'data.yaml': 'names: [plate]',
+        ...scenes,
+        ...Object.fromEntries(Object.keys(scenes).map((name) => [name.replace('.jpg', '.txt'), asYolo(0)])),
+      })
+    const told = (notes: readonly string[]) => notes.filter((note) => note.includes('look like'))
+    const learnt = { 'train/a.jpg': await scene(1, 90), 'train/b.jpg': await scene(2, 90) }
+    const own = await readDataSet({
+      data: await set({ ...learnt, 'valid/c.jpg': await scene(3, 90), 'valid/d.jpg': await scene(2, 60) }),
+    })
+    assert.equal(own.training.length, 2)
+    assert.equal(told(own.notes).length, 1)
+    assert.match(
+      told(own.notes)[0]!,
+      /^1 of 2 held-out pictures look like training pictures.*: valid\/d\.jpg is like train\/b\.jpg\. /,
+    )
+    const validation = await set({ 'e.jpg': await scene(1, 60) })
+    const named = await readDataSet({ data: await set(learnt), validation })
+    assert.match(told(named.notes)[0]!, /^1 of 1 .*: e\.jpg is like train\/a\.jpg\. /)
+    const apart = await readDataSet({ data: await set({ ...learnt, 'valid/c.jpg': await scene(3, 90) }) })
+    assert.deepEqual(told(apart.notes), [])
+  })
+
   it('has the same digest for the same content, and another when a label moved', async () => {
     const files = { 'coco.json': asCoco(['a.jpg']), 'a.jpg': await picture() }
     const digest = async (change: Record<string, string>) =>

@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { pathToFileURL } from 'node:url'
+import { say } from '../../protocol/sentences.ts'
 import { lineChart, ticks } from '../../trainer/report/charts.ts'
 import { condensed } from '../../trainer/report/detection-sections.ts'
+import { deviceLine } from '../../trainer/report/device-line.ts'
 import { markup } from '../../trainer/report/markup.ts'
 import { reportPage } from '../../trainer/report/page.ts'
 import { noBrowser, startBrowser } from '../support/browser.ts'
@@ -42,6 +44,21 @@ describe('a report', () => {
     })
     for (const part of parts) assert.ok(!bare.includes(`>${part}<`), part)
     assert.match(bare, /Nothing was held out/)
+  })
+
+  it('says in both languages what was trained on and why there', () => {
+    const line = deviceLine([
+      say('log.device-quickest', { device: 'cpu (2 threads)' }),
+      say('log.device-measured', { device: 'cpu', milliseconds: '20.0' }),
+      say('log.device-not', { device: 'webgpu', cause: 'no <card>' }),
+    ]).text
+    const only = (language: 'en' | 'zh') =>
+      line.replace(/<span class="(en|zh)" lang="..">([^<]*)<\/span>/g, (_, of, words) => (of === language ? words : ''))
+    assert.equal(
+      only('en'),
+      'cpu (2 threads) (the quickest here) · cpu: 20.0 milliseconds a picture · not webgpu: no &lt;card&gt;',
+    )
+    assert.equal(only('zh'), 'cpu (2 threads) (此处最快) · cpu: 20.0 毫秒/张 · 未用 webgpu: no &lt;card&gt;')
   })
 
   it('lets no name become a tag, and asks for nothing from outside', async () => {

@@ -35,7 +35,7 @@ The token (role trainer) comes from the hub's page: Settings, Tokens.`,
       throw new MuninnError('INVALID_INPUT', 'no token: set MUNINN_TOKEN to one with the role trainer (Settings, Tokens)')
     const log = (words: string) => console.log(`${new Date().toISOString()} ${words}`)
     const device = parseDevice(args.device)
-    const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? 'CPU'} (${await cpuDialect()}), device ${device}`
+    const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? 'CPU'} (${await cpuDialect()}), --device ${device}`
     const running = new HubTrainer({
       api: new HubApi({ url: args.hub, token }),
       folder: resolve(args.data),

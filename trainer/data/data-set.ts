@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto'
 import { MuninnError } from '../../protocol/errors.ts'
 import { some } from './declared.ts'
-import { holdOut } from './hold-out.ts'
+import { holdOut, sameMoment } from './hold-out.ts'
+import { acrossSplit } from './look-alikes.ts'
 import { type FolderSample, type LabelledFolder, type ReadOptions, readFolder } from './read-folder.ts'
 
 export interface DataSet {
@@ -33,6 +34,7 @@ export async function readDataSet({ data, validation, share = 0.15, seed = 1, ..
     validation === undefined ? divide(folder, { share, seed, notes }) : await divided(folder, validation, options, notes)
   const training = leakFree(apart.training, apart.heldOut, notes)
   if (training.length === 0) throw new MuninnError('NOT_READY', `${data} leaves no picture to train on`)
+  notes.push(...flattery(training, apart.heldOut))
   const empty = folder.classes.filter(
     (_, label) => !training.some(({ labels }) => labels.some((each) => each.label === label && !each.ignore)),
   )
@@ -118,6 +120,20 @@ function leakFree(training: readonly FolderSample[], heldOut: readonly FolderSam
       )
   }
   return left
+}
+
+/**
+ * Look-alikes that somebody else's split has on both sides. They stay: a fixed camera's pictures all look alike, and whoever made the split
+ * may have meant it so.
+ */
+function flattery(training: readonly FolderSample[], heldOut: readonly FolderSample[]): string[] {
+  const thumbnails = (samples: readonly FolderSample[]) => samples.map(({ thumbnail }) => thumbnail)
+  const pairs = acrossSplit(thumbnails(training), thumbnails(heldOut), sameMoment)
+  if (pairs.length === 0) return []
+  const named = pairs.map(({ first, second }) => `${heldOut[second]!.name} is like ${training[first]!.name}`)
+  return [
+    `${pairs.length} of ${heldOut.length} held-out pictures look like training pictures, so the model seems better than it is: ${some(named)}. Put look-alikes on one side, as a cut made here does`,
+  ]
 }
 
 function twinsOf(samples: readonly FolderSample[]): [FolderSample, FolderSample][] {

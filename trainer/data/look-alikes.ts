@@ -45,6 +45,29 @@ export function clustersOf(thumbnails: readonly Uint8Array[], within: number): n
   return first.map((_, i) => root(i))
 }
 
+/**
+ * Look-alikes on both sides of a split.
+ * @returns for each of `second` that has one among `first`, its place and that of one of them
+ */
+export function acrossSplit(
+  first: readonly Uint8Array[],
+  second: readonly Uint8Array[],
+  within: number,
+): { first: number; second: number }[] {
+  const clusters = clustersOf([...first, ...second], within)
+  const members = new Map<number, number[]>()
+  for (const i of first.keys()) {
+    const known = members.get(clusters[i]!)
+    if (known) known.push(i)
+    else members.set(clusters[i]!, [i])
+  }
+  return second.flatMap((thumbnail, place) => {
+    // Of one cluster are also those that are only like a third one. The most alike is not looked for: that would be each with each.
+    const found = members.get(clusters[first.length + place]!)?.find((i) => difference(first[i]!, thumbnail, within) < within)
+    return found === undefined ? [] : [{ first: found, second: place }]
+  })
+}
+
 /** Mean squared difference; stops counting at `enough`. */
 export function difference(a: Uint8Array, b: Uint8Array, enough: number): number {
   const limit = enough * a.length

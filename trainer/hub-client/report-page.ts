@@ -6,14 +6,17 @@ import type { TrainResult } from '../loop/train.ts'
 import type { CurvePoint } from '../loop/train-folder.ts'
 import { quoted } from '../report/command.ts'
 import { countData } from '../report/counts.ts'
+import { deviceLine } from '../report/device-line.ts'
 import { machineFacts } from '../report/machine.ts'
 import { reportPage } from '../report/page.ts'
 import { showWorst } from '../report/pictures.ts'
+import { say } from '../report/words.ts'
 import type { Judged } from './report.ts'
 import type { SplitData } from './run-data.ts'
 
 export async function runPage({
   run,
+  machine,
   report,
   challenger,
   result,
@@ -22,6 +25,7 @@ export async function runPage({
   curves,
 }: {
   run: Run
+  machine: string
   report: RunReport
   challenger: Judged & { readonly model: Uint8Array }
   result: TrainResult
@@ -58,8 +62,8 @@ export async function runPage({
     command: `curl -X POST "$HUB/api/runs" -H "authorization: Bearer $TOKEN" -H "content-type: application/json" -d ${quoted(JSON.stringify(wanted))}`,
     settings: [
       ['dataset version', String(run.dataset.id)],
-      ['trained on', report.device],
-      ...(result.stopped ? [['cut short', result.stopped] as const] : []),
+      [say('trained on'), [machine, ' · ', deviceLine(result.deviceTold)]],
+      ...(result.stopped ? [[say('cut short'), result.stopped] as const] : []),
       ...settingRows(run.settings),
     ],
     machine: machineFacts(),

@@ -35,7 +35,7 @@ export async function fetchRunData(
 ): Promise<RunData> {
   const { classes } = run.dataset
   const { recipe, teacher } = run.settings
-  const recordsOf = async (id: number) => await api.get(`/api/datasets/${id}/records`, Type.Array(DatasetRecord))
+  const recordsOf = async (id: number) => await api.get(`/api/datasets/${id}/records`, Type.Array(DatasetRecord), { signal })
   const records = await recordsOf(run.dataset.id)
   let fetched = 0
   const onOne = () => onFile(++fetched, records.length + unlabelled.length)
@@ -60,7 +60,7 @@ export async function fetchRunData(
   return {
     training: { records: training.records, samples },
     heldOut,
-    unlabelled: paths.length > 0 ? { paths, teacher: teacher === null ? null : await files.model(teacher) } : null,
+    unlabelled: paths.length > 0 ? { paths, teacher: teacher === null ? null : await files.model(teacher, signal) } : null,
     notes,
   }
 }

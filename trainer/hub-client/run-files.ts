@@ -22,10 +22,10 @@ export class RunFiles {
   }
 
   /** Bytes under their SHA-256, from the folder or the hub. @throws MuninnError BAD_HASH */
-  async fetch(sha256: string, path: string): Promise<string> {
+  async fetch(sha256: string, path: string, signal: AbortSignal): Promise<string> {
     const file = join(this.#folder, sha256.slice(0, 2), sha256)
     if (existsSync(file)) return file
-    const bytes = new Uint8Array(await (await this.#api.request('GET', path)).arrayBuffer())
+    const bytes = new Uint8Array(await (await this.#api.request('GET', path, undefined, { signal })).arrayBuffer())
     const found = createHash('sha256').update(bytes).digest('hex')
     if (found !== sha256) throw new MuninnError('BAD_HASH', `${path} came with the hash ${found}`)
     await writeAside(file, bytes)
@@ -37,19 +37,19 @@ export class RunFiles {
     const paths: string[] = []
     await inParallel(images.length, async (i) => {
       signal.throwIfAborted()
-      paths[i] = await this.fetch(images[i]!, `/api/blobs/${images[i]}`)
+      paths[i] = await this.fetch(images[i]!, `/api/blobs/${images[i]}`, signal)
       onFile()
     })
     return paths
   }
 
-  async model(sha256: string): Promise<Uint8Array> {
-    return await readFile(await this.fetch(sha256, `/api/models/${sha256}/file`))
+  async model(sha256: string, signal: AbortSignal): Promise<Uint8Array> {
+    return await readFile(await this.fetch(sha256, `/api/models/${sha256}/file`, signal))
   }
 
   /** The file that training goes on from: the float one where the deployed model is int8. */
-  async trainingFile(model: string, sha256: string): Promise<Uint8Array> {
-    return await readFile(await this.fetch(sha256, `/api/models/${model}/training-file`))
+  async trainingFile(model: string, sha256: string, signal: AbortSignal): Promise<Uint8Array> {
+    return await readFile(await this.fetch(sha256, `/api/models/${model}/training-file`, signal))
   }
 
   /** Pictures of the records, with labels as indices into `classes`; those of other classes are left out. */
@@ -61,7 +61,7 @@ export class RunFiles {
     await inParallel(records.length, async (i) => {
       signal.throwIfAborted()
       const { image, annotations, notExhaustive: partial = [] } = records[i]!
-      const path = await this.fetch(image, `/api/blobs/${image}`)
+      const path = await this.fetch(image, `/api/blobs/${image}`, signal)
       const labels = annotations.flatMap(({ box, label }) =>
         classes.includes(label) ? [{ box, label: classes.indexOf(label) }] : [],
       )

@@ -107,7 +107,9 @@ export class RunWorker {
     const onFile = (step: number, steps: number) => this.#at({ phase: 'fetching', step, steps })
     const { training, heldOut, unlabelled, notes } = await fetchRunData(this.#lease, { api: this.#api, files, signal, onFile })
     const base =
-      baseManifest && baseTrainingFile ? await files.trainingFile(baseManifest.file.sha256, baseTrainingFile) : await streetBase()
+      baseManifest && baseTrainingFile
+        ? await files.trainingFile(baseManifest.file.sha256, baseTrainingFile, signal)
+        : await streetBase()
     const [learnt, held] = [training.samples.length, heldOut.samples.length]
     this.#say(
       baseManifest
@@ -167,7 +169,7 @@ export class RunWorker {
     // From here on there is one file: what is gated is what is deployed.
     const challenger = quantized && judgement?.proposed ? quantized : float
     if (judgement) this.#say(say(judgement.proposed ? 'log.int8-to-gate' : 'log.float-to-gate'))
-    const champion = championManifest ? await judge(await files.model(championManifest.file.sha256), options) : null
+    const champion = championManifest ? await judge(await files.model(championManifest.file.sha256, signal), options) : null
     this.#point(result.steps, { mAP50: challenger.evaluation.mAP50.value, 'mAP50-95': challenger.evaluation['mAP50-95'].value })
     const report: RunReport = {
       challenger: challenger.evaluation,
@@ -177,6 +179,7 @@ export class RunWorker {
       trainMinutes: result.seconds / 60,
       steps: result.steps,
       device: `${this.#machine}: ${result.device}`,
+      trainedOn: { machine: this.#machine, told: [...result.deviceTold] },
       quantization: judgement && {
         proposed: judgement.proposed,
         reasons: judgement.reasons,
@@ -192,7 +195,7 @@ export class RunWorker {
     const selfTest = await makeSelfTest(challenger.model, heldOut.samples.length > 0 ? heldOut.samples : training.samples)
     const model = await this.#send('PUT', 'model', challenger.model, FileReference)
     const trainingFile = challenger === float ? null : await this.#send('PUT', 'training-file', float.model, FileReference)
-    await this.#uploadPage({ run, report, challenger, result, training, heldOut, curves: this.#curves })
+    await this.#uploadPage({ run, machine: this.#machine, report, challenger, result, training, heldOut, curves: this.#curves })
     const test = selfTest && (await this.#send('PUT', 'self-test', selfTest, FileReference))
     await this.#heartbeat()
     const { width, height, specification } = result
@@ -261,18 +264,19 @@ export class RunWorker {
       'GET',
       `/api/trainer/runs/${this.#lease.run.id}/checkpoint`,
       undefined,
-      this.#headers,
+      this.#options,
     )
     this.#say(say('log.hub-checkpoint', { step: this.#lease.checkpointStep! }))
     return new Uint8Array(await response.arrayBuffer())
   }
 
-  get #headers(): Record<string, string> {
-    return { 'muninn-lease': this.#lease.lease }
+  /** Whoever cancels the run or stops the trainer does not wait for an answer. */
+  get #options(): { headers: Record<string, string>; signal: AbortSignal } {
+    return { headers: { 'muninn-lease': this.#lease.lease }, signal: this.#stop.signal }
   }
 
   async #send<T extends Type.TSchema>(method: 'POST' | 'PUT', path: string, body: unknown, schema: T): Promise<Type.Static<T>> {
-    return await this.#api.send(method, `/api/trainer/runs/${this.#lease.run.id}/${path}`, body, schema, this.#headers)
+    return await this.#api.send(method, `/api/trainer/runs/${this.#lease.run.id}/${path}`, body, schema, this.#options)
   }
 
   #at(progress: Pick<RunProgress, 'phase' | 'step' | 'steps'> & Partial<RunProgress>): void {

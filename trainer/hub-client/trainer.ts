@@ -47,11 +47,8 @@ export class HubTrainer {
     let held = disk.read()
     while (!this.#stopping.signal.aborted) {
       try {
-        const response = await api.request('POST', '/api/trainer/lease', {
-          trainer: name,
-          device: machine,
-          ...(held && { held }),
-        })
+        const asked = { trainer: name, device: machine, ...(held && { held }) }
+        const response = await api.request('POST', '/api/trainer/lease', asked, { signal: this.#stopping.signal })
         wait = idleMilliseconds
         held = null
         if (response.status === 200) {
@@ -66,6 +63,7 @@ export class HubTrainer {
           continue
         }
       } catch (error) {
+        if (this.#stopping.signal.aborted) break
         log(`${error instanceof Error ? error.message : String(error)}; asks again in ${(wait / 1000).toFixed(0)} s`)
         wait = Math.min(wait * 2, longestWait)
       }

@@ -78,6 +78,8 @@ export interface TrainResult {
   readonly seconds: number
   /** Where it was trained, and why there. */
   readonly device: string
+  /** The same as sentences, for whoever reads it in another language. */
+  readonly deviceTold: readonly Said[]
   /** Why it was cut short; null: it took all its steps, or was cut short before it was resumed. */
   readonly stopped: string | null
 }
@@ -208,6 +210,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const elapsed = () => before + performance.now() - begun
   let saved = performance.now()
   let described: string = device
+  let deviceTold: readonly Said[] = []
   const from = resumed?.next ?? 0
   let reached = from
   const save = async () => {
@@ -220,7 +223,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     await runner.start()
     const { description } = await runner.describe()
     described = `${description}, ${decision?.reason ?? 'as asked for'}`
-    for (const words of toldDevice(description, decision)) onLog(inEnglish(words))
+    deviceTold = toldDevice(description, decision)
+    for (const words of deviceTold) onLog(inEnglish(words))
     begun = performance.now()
     let warm = begun
     const watch = new LossWatch()
@@ -292,7 +296,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     await loader.stop()
     await runner.stop()
   }
-  const result = { width, height, steps, seconds: elapsed() / 1000, device: described, stopped }
+  const result = { width, height, steps, seconds: elapsed() / 1000, device: described, deviceTold, stopped }
   const model = exportModel(start, step, state)
   if (validation.length === 0 || recipe.calibrate === 0) return { ...result, model, specification }
   const fitted = await calibrated(model, { samples: validation, signal })

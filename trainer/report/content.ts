@@ -2,6 +2,7 @@
 import type { Evaluation, RunReport } from '../../protocol/http/reports.ts'
 import type { Analysed } from '../evaluation/analysis.ts'
 import type { CurvePoint } from '../loop/train-folder.ts'
+import type { Piece } from './markup.ts'
 
 export interface WorstShown {
   readonly name: string
@@ -71,6 +72,6 @@ export interface ReportContent {
   readonly data: DataCounts | null
   /** What a shell is given to do it again. */
   readonly command: string | null
-  readonly settings: readonly (readonly [name: string, value: string])[]
+  readonly settings: readonly (readonly [name: Piece, value: Piece])[]
   readonly machine: readonly (readonly [name: string, value: string])[]
 }

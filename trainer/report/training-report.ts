@@ -5,8 +5,10 @@ import type { DataSet } from '../data/data-set.ts'
 import type { FolderTraining } from '../loop/train-folder.ts'
 import type { ReportContent } from './content.ts'
 import { countData } from './counts.ts'
+import { deviceLine } from './device-line.ts'
 import { machineFacts } from './machine.ts'
 import type { MeasuredForReport } from './measured.ts'
+import { say } from './words.ts'
 
 export async function trainingReport({
   title,
@@ -43,7 +45,10 @@ export async function trainingReport({
     quantization,
     data: countData({ ...data, classes: data.heldOutClasses }),
     command,
-    settings: [['trained on', result.device], ...(result.stopped ? [['cut short', result.stopped] as const] : [])],
+    settings: [
+      [say('trained on'), deviceLine(result.deviceTold)],
+      ...(result.stopped ? [[say('cut short'), result.stopped] as const] : []),
+    ],
     machine: machineFacts(),
   }
 }

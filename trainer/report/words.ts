@@ -79,6 +79,12 @@ const chinese = {
   Machine: '机器与版本',
   Settings: '设置',
   Notes: '说明',
+  'trained on': '训练设备',
+  'cut short': '提前结束',
+  'the quickest here': '此处最快',
+  'nothing else can here': '此处只有它可用',
+  'as asked for': '按要求',
+  not: '未用',
 } as const satisfies Record<string, string>
 
 export type Word = keyof typeof chinese

@@ -107,14 +107,14 @@ export function useApi<P extends keyof Answers>(path: P, enabled = true) {
 }
 
 /** Ids of the devices that fit what somebody types: a fleet may be of thousands. */
-export function useDeviceIds(search: string): string[] {
+export function useDeviceIds(search: string) {
   const query = new URLSearchParams({ limit: '50', ...(search && { search }) }).toString()
-  const page = useQuery({
+  return useQuery({
     queryKey: ['/api/devices', query],
     queryFn: () => call<Fleet>('GET', `/api/devices?${query}`),
+    select: ({ devices }) => devices.map(({ id }) => id),
     placeholderData: keepPreviousData,
   })
-  return page.data?.devices.map(({ id }) => id) ?? []
 }
 
 export const imageOf = (sample: string, width?: number) => `/api/samples/${sample}/image${width ? `?width=${width}` : ''}`

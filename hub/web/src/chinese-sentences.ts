@@ -155,6 +155,7 @@ export const chineseSentences: Readonly<Record<SentenceKey, string>> = {
   'log.teacher': '{{pictures}} 张未标注的图片：教师模型确信 {{sure}} 个框，{{doubtful}} 个存疑，未采用',
   'log.hub-checkpoint': '中心存有第 {{step}} 步的检查点',
   'log.resumes': '从第 {{step}} 步继续，共 {{steps}} 步',
+  'log.processor': 'cpu（{{threads}} 线程）',
   'log.device-quickest': '训练设备：{{device}}（此处最快）',
   'log.device-only': '训练设备：{{device}}（此处只有它可用）',
   'log.device-measured': '{{device}}：每张图片 {{milliseconds}} 毫秒',

@@ -30,16 +30,20 @@ i18n.on('languageChanged', (language) => {
 /** What the hub said, in the language of the page. */
 export function inWords(words: readonly Said[] | null | undefined): string {
   return (words ?? [])
-    .map(({ key, values }) => (key === 'quote' ? toldWords(String(values.text)) : i18n.t(key, values)))
+    .map(({ key, values }) => (key === 'quote' ? toldWords(String(values.text)) : told({ key, values })))
     .join(i18n.language === 'zh' ? '' : ' ')
 }
 
 /** What a device or a trainer told as English text: in the language of the page where it is known, as it came otherwise. */
 export function toldWords(text: string): string {
   const said = recognised(text)
-  if (!said) return text
-  const { cause } = said.values
-  return i18n.t(said.key, { ...said.values, ...(cause !== undefined && { cause: toldWords(String(cause)) }) })
+  return said ? told(said) : text
+}
+
+/** A sentence; what a device or trainer filled in may be words of its own. */
+function told({ key, values }: Said): string {
+  const inner = Object.entries(values).filter(([name]) => name === 'cause' || name === 'device')
+  return i18n.t(key, { ...values, ...Object.fromEntries(inner.map(([name, value]) => [name, toldWords(String(value))])) })
 }
 
 /** Who did it. People's names have no white space; the hub's own have, and are words. */

@@ -32,6 +32,7 @@ import { useCallback, useMemo, useState, useSyncExternalStore } from 'react'
 import { useTranslation } from 'react-i18next'
 import { type QueueCounts, type Session, useApi } from '../api.ts'
 import { useFormat } from '../format.ts'
+import { Failed, Missing } from '../parts/missing.tsx'
 import { BoxList } from './box-list.tsx'
 import { LabelCanvas } from './canvas.tsx'
 import { ClassFinder, ClassList } from './classes.tsx'
@@ -48,7 +49,7 @@ export default function LabelPage({ session }: { session: Session }) {
   const counts = useApi('/api/tasks/counts')
   const store = useMemo(() => new LabelStore(), [])
   const undo = useMemo(() => new UndoStack(store), [store])
-  const { task, loading, hasDone, answer, back, repeatBoxes } = useWork(store, undo, wanted)
+  const { task, loading, failed, askAgain, hasDone, answer, back, repeatBoxes } = useWork(store, undo, wanted)
   const [label, setLabel] = useState<string | null>(null)
   const [hidden, setHidden] = useState(false)
   const [brightness, setBrightness] = useState(1)
@@ -122,6 +123,10 @@ export default function LabelPage({ session }: { session: Session }) {
             brightness={brightness}
             onDrawn={drawn}
           />
+        ) : failed !== null ? (
+          <Center h="100%" p="lg">
+            <Failed what={[t('Frames')]} error={failed} retry={askAgain} />
+          </Center>
         ) : (
           <NothingWaits back={hasDone ? back : undefined} />
         )}
@@ -198,6 +203,7 @@ export default function LabelPage({ session }: { session: Session }) {
           />
         </Group>
         <Divider label={t('Classes')} labelPosition="left" />
+        <Missing of={{ [t('Classes')]: settings }} />
         <ClassList classes={classes} current={current} onChoose={choose} />
         {settings.data && (
           <UnstyledButton onClick={() => setFinding(true)} px={8}>

@@ -13,6 +13,9 @@ const renewEvery = 60_000
 export interface Work {
   readonly task: Task | undefined
   readonly loading: boolean
+  /** Why no pictures came when they were last asked for; null: they came. */
+  readonly failed: unknown
+  readonly askAgain: () => void
   /** Whether there is a picture before to go back to. */
   readonly hasDone: boolean
   readonly answer: (verdict: 'accepted' | 'rejected') => void
@@ -28,6 +31,7 @@ export function useWork(store: LabelStore, undo: UndoStack, wanted: string | und
   const queue = useMemo(() => new WorkQueue({ onError: tellError }), [])
   const [tasks, setTasks] = useState<readonly Task[]>([])
   const [loading, setLoading] = useState(true)
+  const [failed, setFailed] = useState<unknown>(null)
   const [done, setDone] = useState<readonly Task[]>([])
   const previous = useRef<readonly LabelBox[]>([])
   const shownAt = useRef(Date.now())
@@ -40,7 +44,9 @@ export function useWork(store: LabelStore, undo: UndoStack, wanted: string | und
         // One that is asked for comes alone, and goes before those that wait here already.
         const has = (task: Task) => leased.some(({ id }) => id === task.id)
         setTasks((before) => (sample ? [...leased, ...before.filter((each) => !has(each))] : leased))
+        setFailed(null)
       } catch (error) {
+        setFailed(error)
         if (!(error instanceof ApiError && error.code === 'UNREACHABLE')) tellError(error)
       } finally {
         setLoading(false)
@@ -124,5 +130,9 @@ export function useWork(store: LabelStore, undo: UndoStack, wanted: string | und
 
   const repeatBoxes = useCallback(() => store.addCopies(previous.current), [store])
 
-  return { task, loading, hasDone: done.length > 0, answer, back, repeatBoxes }
+  const askAgain = useCallback(() => {
+    refill(wanted).catch(() => {})
+  }, [refill, wanted])
+
+  return { task, loading, failed, askAgain, hasDone: done.length > 0, answer, back, repeatBoxes }
 }

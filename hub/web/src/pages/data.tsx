@@ -27,6 +27,7 @@ import { short, useFormat } from '../format.ts'
 import { whom } from '../i18n.ts'
 import { BoxedImage, type DrawnBox } from '../parts/boxed-image.tsx'
 import { Facts } from '../parts/facts.tsx'
+import { Missing } from '../parts/missing.tsx'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 import { tell } from '../parts/tell.ts'
 
@@ -89,7 +90,7 @@ function Samples() {
     placeholderData: keepPreviousData,
   })
   const samples = pages.data?.pages.flatMap((page) => page.samples) ?? []
-  const total = pages.data?.pages[0]?.total ?? 0
+  const total = pages.data?.pages[0]?.total
   const pick = (name: string, data: readonly string[], translate = true, more: Partial<SelectProps> = {}) => (
     <Select
       key={name}
@@ -107,16 +108,17 @@ function Samples() {
   return (
     <>
       <Group mb="md" gap="xs">
-        {pick('device', devices, false, { searchable: true, onSearchChange: setTyped })}
+        {pick('device', devices.data ?? [], false, { searchable: true, onSearchChange: setTyped })}
         {pick('reason', reasons)}
         {pick('state', states)}
         {pick('split', ['train', 'held-out'])}
         {pick('label', settings.data?.classes.map(({ name }) => name) ?? [], false)}
         <Text size="sm" c="dimmed">
-          {t('{{count}} frames', { count: total, formatted: format.number(total) })}
+          {total !== undefined && t('{{count}} frames', { count: total, formatted: format.number(total) })}
         </Text>
       </Group>
-      {pages.isPending ? (
+      <Missing of={{ [t('Frames')]: pages, [t('Devices')]: devices, [t('Classes')]: settings }} />
+      {pages.isError && !pages.data ? null : pages.isPending ? (
         <SimpleGrid cols={{ base: 2, md: 3, xl: 4 }}>
           {[1, 2, 3, 4, 5, 6, 7, 8].map((i) => (
             <Skeleton key={i} h={170} />
@@ -187,7 +189,7 @@ function SampleDetail({ id }: { id: string }) {
     queryKey: ['/api/samples', id, 'history'],
     queryFn: () => call<HistoryEntry[]>('GET', `/api/samples/${id}/history`),
   })
-  if (!sample.data) return <Skeleton h={400} />
+  if (!sample.data) return <Missing of={{ [t('Frame')]: sample }} h={400} />
   const { width, height, device, camera, capturedAt, receivedAt, model, score, split, cluster, bytes, taskState } = sample.data
   const rows: [string, string][] = [
     [t('Camera'), `${device} / ${camera}`],
@@ -218,7 +220,9 @@ function SampleDetail({ id }: { id: string }) {
       </Group>
       <Facts rows={rows} />
       <Divider label={t('History')} labelPosition="left" />
-      {history.data?.length ? (
+      {!history.data ? (
+        <Missing of={{ [t('History')]: history }} h={60} />
+      ) : history.data.length > 0 ? (
         <Timeline bulletSize={14} lineWidth={2}>
           {history.data.map((entry) => (
             <Timeline.Item key={`${entry.at} ${entry.by}`} title={`${t(entry.verdict)} · ${entry.by}`}>
@@ -260,6 +264,7 @@ function Datasets() {
           {t('A version never changes: same pictures and boxes, same digest.')}
         </Text>
       </Group>
+      <Missing of={{ [t('Dataset versions')]: datasets }} h={160} />
       {datasets.data?.length === 0 && (
         <Empty title={t('No dataset version yet')}>
           {t('One is made by itself when enough labels are there, or by the button above.')}

@@ -1,5 +1,5 @@
 /** Devices and their cameras: what runs where, and what they see right now. */
-import { Badge, Button, Drawer, Group, Modal, Select, Skeleton, Table, Text, TextInput, Tooltip } from '@mantine/core'
+import { Badge, Button, Drawer, Group, Modal, Select, Table, Text, TextInput, Tooltip } from '@mantine/core'
 import { useDebouncedValue, useDisclosure } from '@mantine/hooks'
 import { IconPlus, IconSearch } from '@tabler/icons-react'
 import { keepPreviousData, useInfiniteQuery } from '@tanstack/react-query'
@@ -8,6 +8,7 @@ import { useTranslation } from 'react-i18next'
 import { call, type Fleet as FleetPage, useApi } from '../api.ts'
 import { short, useFormat } from '../format.ts'
 import { called, toldWords } from '../i18n.ts'
+import { Missing } from '../parts/missing.tsx'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 import { AddDevice } from './fleet/add-device.tsx'
 import { cameraColors, DeviceDetail } from './fleet/device-detail.tsx'
@@ -31,7 +32,7 @@ export default function Fleet() {
     placeholderData: keepPreviousData,
   })
   const devices = pages.data?.pages.flatMap((page) => page.devices)
-  const total = pages.data?.pages[0]?.total ?? 0
+  const total = pages.data?.pages[0]?.total
   const models = useApi('/api/models')
   const [adding, { open, close }] = useDisclosure()
   const [chosen, setChosen] = useState<string | null>(null)
@@ -78,11 +79,11 @@ export default function Fleet() {
           w={170}
         />
         <Text size="sm" c="dimmed">
-          {t('{{count}} devices', { count: total })}
+          {total !== undefined && t('{{count}} devices', { count: total })}
         </Text>
       </Group>
       {!devices ? (
-        <Skeleton h={240} />
+        <Missing of={{ [t('Devices')]: pages }} h={240} />
       ) : devices.length === 0 && (search || filter.online) ? (
         <Empty title={t('No device fits')}>{t('Search for another part of its name or site.')}</Empty>
       ) : devices.length === 0 ? (

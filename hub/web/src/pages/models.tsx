@@ -8,7 +8,6 @@ import {
   Group,
   Modal,
   MultiSelect,
-  Skeleton,
   Stack,
   Table,
   Text,
@@ -25,6 +24,7 @@ import { Link } from 'react-router'
 import { call, type ModelVersion, type Rollout, useApi, useDeviceIds } from '../api.ts'
 import { short, useFormat } from '../format.ts'
 import { inWords, whom } from '../i18n.ts'
+import { Missing } from '../parts/missing.tsx'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 import { tell } from '../parts/tell.ts'
 import { OpenRollout } from './models/open-rollout.tsx'
@@ -54,13 +54,14 @@ export default function Models() {
         about={t('What was gated is the exact file that goes out. A few devices first; back with one press.')}
       />
       <Stack>
+        <Missing of={{ [t('Rollouts so far')]: rollouts }} />
         {rollouts.data
           ?.filter(({ state }) => state === 'running' || state === 'paused')
           .map((rollout) => (
             <OpenRollout key={rollout.id} id={rollout.id} nameOf={nameOf} />
           ))}
         {!models.data ? (
-          <Skeleton h={300} />
+          <Missing of={{ [t('Models')]: models }} h={300} />
         ) : ordered.length === 0 ? (
           <Empty title={t('No model yet')}>
             {t("The first one comes from the first training, or bring your own: 'muninn up --model yours.onnx --adapter yolox'.")}
@@ -252,12 +253,16 @@ function Deploy({ model, champion, onDone }: { model: ModelVersion; champion: Mo
         </Table>
         {lost.length > 0 && <Alert color="orange">{t('It no longer knows: {{names}}', { names: lost.join(', ') })}</Alert>}
         {gained.length > 0 && <Alert color="teal">{t('It newly knows: {{names}}', { names: gained.join(', ') })}</Alert>}
+        <Missing of={{ [t('Devices')]: devices, [t('Settings')]: settings }} />
         <MultiSelect
           label={t('Devices of the first wave')}
-          description={t('Left empty, the hub chooses {{count}}. The others follow when these have proved it.', {
-            count: settings.data?.rollout.canaries ?? 1,
-          })}
-          data={devices}
+          description={
+            settings.data &&
+            t('Left empty, the hub chooses {{count}}. The others follow when these have proved it.', {
+              count: settings.data.rollout.canaries,
+            })
+          }
+          data={devices.data ?? []}
           searchable
           searchValue={typed}
           onSearchChange={setTyped}

@@ -1,10 +1,11 @@
-import { Alert, Button, Card, Grid, Group, SimpleGrid, Skeleton, Stack, Text } from '@mantine/core'
+import { Alert, Button, Card, Grid, Group, SimpleGrid, Stack, Text } from '@mantine/core'
 import { IconBrain, IconChartLine, IconDeviceCctv, IconPolygon, IconScale, IconTruckDelivery } from '@tabler/icons-react'
 import { useTranslation } from 'react-i18next'
 import { Link } from 'react-router'
 import { say } from '../../../../protocol/sentences.ts'
 import { imageOf, type Overview, useApi } from '../api.ts'
 import { inWords } from '../i18n.ts'
+import { Missing } from '../parts/missing.tsx'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 import { DemoCard } from './overview/demo-card.tsx'
 import { Facts } from './overview/facts.tsx'
@@ -26,7 +27,7 @@ export default function OverviewPage() {
   const { t } = useTranslation()
   const overview = useApi('/api/overview')
   const runs = useApi('/api/runs')
-  if (!overview.data) return <Skeleton h={420} />
+  if (!overview.data) return <Missing of={{ [t('Overview')]: overview }} h={420} />
   const { queue, samples, devices, champion, challenger, rounds, demo, settings } = overview.data
   const ordered = rounds.toSorted((a, b) => a.number - b.number)
   const round = ordered.at(-1)
@@ -45,7 +46,8 @@ export default function OverviewPage() {
           {inWords([say('error.disk-full')])}
         </Alert>
       )}
-      <Card withBorder mb="lg" p="lg">
+      <Missing of={{ [t('Training runs')]: runs }} />
+      <Card withBorder my="lg" p="lg">
         <Group gap={6} wrap="nowrap" align="stretch" style={{ overflowX: 'auto' }}>
           <Step
             icon={<IconDeviceCctv size={22} />}

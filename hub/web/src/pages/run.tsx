@@ -12,7 +12,6 @@ import {
   ScrollArea,
   SegmentedControl,
   SimpleGrid,
-  Skeleton,
   Stack,
   Table,
   Text,
@@ -27,6 +26,7 @@ import { call, type LogLines, type MetricPoints, type Run, type SampleView } fro
 import { short, useFormat } from '../format.ts'
 import { inWords, toldWords } from '../i18n.ts'
 import { BoxedImage } from '../parts/boxed-image.tsx'
+import { Missing } from '../parts/missing.tsx'
 import { PageHead } from '../parts/page-head.tsx'
 import { QuantizationCard } from '../parts/quantization.tsx'
 import { RecipeUsed } from '../parts/recipe.tsx'
@@ -56,7 +56,7 @@ export default function RunPage() {
     onSuccess: () => queries.invalidateQueries({ queryKey: ['/api/runs'] }),
   })
   const format = useFormat()
-  if (!run.data) return <Skeleton h={400} />
+  if (!run.data) return <Missing of={{ [t('Training run')]: run }} h={400} />
   const { state, dataset, gate, report, base, trainer, error, settings, page } = run.data
   const points = metrics.data?.points ?? []
   const curve = (...names: string[]) =>
@@ -133,6 +133,7 @@ export default function RunPage() {
             </Stack>
           </Alert>
         )}
+        <Missing of={{ [t('Curves')]: metrics }} />
         <SimpleGrid cols={{ base: 1, lg: 2 }}>
           <Card withBorder>
             <Text fw={600} mb="xs">
@@ -177,13 +178,17 @@ export default function RunPage() {
           <Text fw={600} mb="xs">
             {t('Log')}
           </Text>
-          <ScrollArea.Autosize mah={260}>
-            <Code block style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
-              {(logs.data?.lines ?? [])
-                .map(({ at, text, said }) => `${format.clock(at)}  ${said ? inWords(said) : toldWords(text)}`)
-                .join('\n') || t('Nothing said yet.')}
-            </Code>
-          </ScrollArea.Autosize>
+          {logs.data ? (
+            <ScrollArea.Autosize mah={260}>
+              <Code block style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
+                {logs.data.lines
+                  .map(({ at, text, said }) => `${format.clock(at)}  ${said ? inWords(said) : toldWords(text)}`)
+                  .join('\n') || t('Nothing said yet.')}
+              </Code>
+            </ScrollArea.Autosize>
+          ) : (
+            <Missing of={{ [t('Log')]: logs }} h={80} />
+          )}
         </Card>
       </Stack>
     </>
@@ -191,7 +196,7 @@ export default function RunPage() {
 }
 
 function Report({
-  report: { challenger, champion, difference, analysis, trainMinutes, steps, device },
+  report: { challenger, champion, difference, analysis, trainMinutes, steps, device, trainedOn },
 }: {
   report: NonNullable<Run['report']>
 }) {
@@ -217,7 +222,8 @@ function Report({
         <Group justify="space-between" mb="xs">
           <Text fw={600}>{t('On {{count}} held-out pictures, with 95 % intervals', { count: challenger.images })}</Text>
           <Text size="xs" c="dimmed">
-            {steps} {t('steps')} · {format.number(trainMinutes, 1)} min · {device}
+            {steps} {t('steps')} · {format.number(trainMinutes, 1)} min ·{' '}
+            {trainedOn ? [trainedOn.machine, ...trainedOn.told.map((each) => inWords([each]))].join(' · ') : device}
           </Text>
         </Group>
         <Table.ScrollContainer minWidth={460}>
@@ -351,7 +357,7 @@ function Worst({ challenger }: { challenger: Evaluation }) {
 function WorstFrame({ worst: { image, missed, spurious, detections } }: { worst: Evaluation['worst'][number] }) {
   const { t } = useTranslation()
   const sample = useQuery({ queryKey: ['/api/samples', image], queryFn: () => call<SampleView>('GET', `/api/samples/${image}`) })
-  if (!sample.data) return <Skeleton h={160} />
+  if (!sample.data) return <Missing of={{ [t('Frame')]: sample }} h={160} />
   const truth = (sample.data.annotations ?? []).map(({ box, label }) => ({ box, label, color: '#40c057' }))
   const said = detections.map(({ box, label, score }) => ({ box, label, score, color: '#fd7e14', dashed: true }))
   return (

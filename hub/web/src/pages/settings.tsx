@@ -1,7 +1,8 @@
 /** What to look for, when to train and deploy by itself, and who may do what. */
-import { Alert, Skeleton, Tabs } from '@mantine/core'
+import { Alert, Tabs } from '@mantine/core'
 import { useTranslation } from 'react-i18next'
 import { type Session, useApi } from '../api.ts'
+import { Missing } from '../parts/missing.tsx'
 import { PageHead } from '../parts/page-head.tsx'
 import { LoopSettings } from './settings/loop-settings.tsx'
 import { Tokens } from './settings/tokens.tsx'
@@ -23,7 +24,11 @@ export default function SettingsPage({ session }: { session: Session }) {
           {admin && <Tabs.Tab value="tokens">{t('Tokens')}</Tabs.Tab>}
         </Tabs.List>
         <Tabs.Panel value="loop">
-          {settings.data ? <LoopSettings settings={settings.data} disabled={!manager} /> : <Skeleton h={400} />}
+          {settings.data ? (
+            <LoopSettings settings={settings.data} disabled={!manager} />
+          ) : (
+            <Missing of={{ [t('Settings')]: settings }} h={400} />
+          )}
         </Tabs.Panel>
         <Tabs.Panel value="users">
           <Users me={session.user.id} />

@@ -1,5 +1,5 @@
 /** Training runs: which there are, how far they are; start one by hand. */
-import { Badge, Button, Modal, Progress, Skeleton, Stack, Table, Text } from '@mantine/core'
+import { Badge, Button, Modal, Progress, Stack, Table, Text } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { IconPlayerPlay } from '@tabler/icons-react'
 import { useTranslation } from 'react-i18next'
@@ -7,6 +7,7 @@ import { useNavigate } from 'react-router'
 import { type Run, useApi } from '../api.ts'
 import { useFormat } from '../format.ts'
 import { inWords } from '../i18n.ts'
+import { Missing } from '../parts/missing.tsx'
 import { Empty, PageHead } from '../parts/page-head.tsx'
 import { NewRun } from './training/new-run.tsx'
 
@@ -35,7 +36,7 @@ export default function Training() {
         </Button>
       </PageHead>
       {!runs.data ? (
-        <Skeleton h={240} />
+        <Missing of={{ [t('Training runs')]: runs }} h={240} />
       ) : runs.data.length === 0 ? (
         <Empty title={t('No run yet')}>
           {t('One starts by itself when enough frames are labelled (Settings says how many), or by the button above.')}

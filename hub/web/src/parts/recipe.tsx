@@ -4,6 +4,7 @@ import { useTranslation } from 'react-i18next'
 import { defaultRecipe, type Recipe } from '../../../../protocol/recipe.ts'
 import { type Run, useApi } from '../api.ts'
 import { short, useFormat } from '../format.ts'
+import { Missing } from './missing.tsx'
 
 export type TrainingSettings = Run['settings']
 /** Numbers of a recipe that people set; the others have one good value. */
@@ -135,6 +136,7 @@ export function RecipeFields({ value, onChange }: { value: TrainingSettings; onC
         value={teacher}
         onChange={(chosen) => onChange({ ...value, teacher: chosen })}
       />
+      <Missing of={{ [t('Models')]: models }} />
     </SimpleGrid>
   )
 }

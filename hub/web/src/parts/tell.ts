@@ -4,13 +4,15 @@ import { ApiError } from '../api.ts'
 import i18n, { inWords } from '../i18n.ts'
 
 export function tellError(error: unknown): void {
-  const unreachable = error instanceof ApiError && error.code === 'UNREACHABLE'
-  notifications.show({
-    color: 'red',
-    title: unreachable ? i18n.t('The hub does not answer') : i18n.t('That did not work'),
-    message: unreachable ? i18n.t('Is it running? The page tries again by itself.') : messageOf(error),
-    autoClose: 8000,
-  })
+  const { title, message } = reasonOf(error)
+  notifications.show({ color: 'red', title: title ?? i18n.t('That did not work'), message, autoClose: 8000 })
+}
+
+/** @returns no title where the message says it all */
+export function reasonOf(error: unknown): { title: string | null; message: string } {
+  return error instanceof ApiError && error.code === 'UNREACHABLE'
+    ? { title: i18n.t('The hub does not answer'), message: i18n.t('Is it running? The page tries again by itself.') }
+    : { title: null, message: messageOf(error) }
 }
 
 function messageOf(error: unknown): string {

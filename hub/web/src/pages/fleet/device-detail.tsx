@@ -11,6 +11,7 @@ import { useFormat } from '../../format.ts'
 import { toldWords } from '../../i18n.ts'
 import { BoxedImage } from '../../parts/boxed-image.tsx'
 import { Facts } from '../../parts/facts.tsx'
+import { Missing } from '../../parts/missing.tsx'
 
 /** How the states of a camera look. */
 export const cameraColors = { live: 'teal', connecting: 'yellow', lost: 'red', ended: 'gray' } as const
@@ -33,7 +34,8 @@ export function DeviceDetail({
   const previews = useQuery({
     queryKey: ['/api/devices', id, 'previews'],
     queryFn: () => call<PreviewList>('GET', `/api/devices/${id}/previews`),
-    refetchInterval: 1000,
+    // What has failed is said, until somebody or a change of the device asks again.
+    refetchInterval: ({ state }) => (state.status === 'error' && !state.data ? false : 1000),
     enabled: device.online,
   })
   const remove = useMutation({
@@ -107,7 +109,9 @@ export function DeviceDetail({
                 />
               ) : (
                 // A camera that is lost has no picture to wait for.
-                camera.state === 'live' && device.online && <Skeleton h={220} />
+                camera.state === 'live' &&
+                device.online &&
+                (previews.data ? <Skeleton h={220} /> : <Missing of={{ [t('Live pictures')]: previews }} h={220} />)
               )}
               <Text size="xs" c="dimmed" mt={6}>
                 {camera.source}

@@ -1,5 +1,5 @@
 /** The rollout that is under way: how far it is, wave by wave, and the ways to stop it. */
-import { Badge, Button, Card, Group, Progress, Skeleton, Stack, Text, Tooltip } from '@mantine/core'
+import { Badge, Button, Card, Group, Progress, Stack, Text, Tooltip } from '@mantine/core'
 import { modals } from '@mantine/modals'
 import { IconArrowBackUp, IconPlayerPause, IconPlayerPlay } from '@tabler/icons-react'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
@@ -7,12 +7,13 @@ import { useTranslation } from 'react-i18next'
 import type { RolloutWave } from '../../../../../protocol/http/fleet.ts'
 import { call, type Rollout } from '../../api.ts'
 import { inWords } from '../../i18n.ts'
+import { Missing } from '../../parts/missing.tsx'
 
 /** @param nameOf what a model is called, by its SHA-256 */
 export function OpenRollout({ id, nameOf }: { id: number; nameOf: (sha256: string | null) => string }) {
   const { t } = useTranslation()
   const queries = useQueryClient()
-  const { data: rollout } = useQuery({
+  const asked = useQuery({
     queryKey: ['/api/rollouts', id],
     queryFn: () => call<Rollout>('GET', `/api/rollouts/${id}`),
   })
@@ -20,7 +21,8 @@ export function OpenRollout({ id, nameOf }: { id: number; nameOf: (sha256: strin
     mutationFn: (action: 'pause' | 'resume' | 'rollback') => call('POST', `/api/rollouts/${id}/act`, { action }),
     onSuccess: () => queries.invalidateQueries({ queryKey: ['/api/rollouts'] }),
   })
-  if (!rollout) return <Skeleton h={140} />
+  const { data: rollout } = asked
+  if (!rollout) return <Missing of={{ [t('Rollout')]: asked }} h={140} />
   const back = () =>
     modals.openConfirmModal({
       title: t('Go back?'),

@@ -65,7 +65,7 @@ export function LoopSettings({ settings, disabled }: { settings: Settings; disab
               {/* Eighty classes of a foreign detector must not push the rest of the settings out of sight. */}
               <ScrollArea.Autosize mah={420} offsetScrollbars>
                 <Stack gap="sm">
-                  {classes.map(({ since }, i) => (
+                  {classes.map(({ name, since }, i) => (
                     // biome-ignore lint/suspicious/noArrayIndexKey: a class in the form is its place
                     <Stack key={i} gap={2}>
                       <Group gap="xs" wrap="nowrap">
@@ -76,10 +76,12 @@ export function LoopSettings({ settings, disabled }: { settings: Settings; disab
                           style={{ flex: 1 }}
                           placeholder={t('name')}
                           aria-label={t('name')}
+                          title={name}
                           {...form.getInputProps(`classes.${i}.name`)}
                         />
                         <ColorInput
-                          w={120}
+                          // On a phone the swatch alone, or the name beside it would be cut off.
+                          w={{ base: 40, xs: 120 }}
                           format="hex"
                           withEyeDropper={false}
                           swatches={[...classColors]}

@@ -9,6 +9,7 @@ import { roles } from '../../../../../protocol/http/session.ts'
 import { call, type Token, useApi } from '../../api.ts'
 import { useFormat } from '../../format.ts'
 import { called } from '../../i18n.ts'
+import { Missing } from '../../parts/missing.tsx'
 
 export function Tokens() {
   const { t } = useTranslation()
@@ -45,6 +46,7 @@ export function Tokens() {
           <Code block>{add.data.token}</Code>
         </Alert>
       )}
+      <Missing of={{ [t('Tokens')]: tokens }} h={120} />
       <Table>
         <Table.Tbody>
           {tokens.data?.map(({ id, name, role, createdAt }) => (

@@ -9,6 +9,7 @@ import { useTranslation } from 'react-i18next'
 import { roles } from '../../../../../protocol/http/session.ts'
 import { call, type User, useApi } from '../../api.ts'
 import { useFormat } from '../../format.ts'
+import { Missing } from '../../parts/missing.tsx'
 
 export function Users({ me }: { me: number }) {
   const { t } = useTranslation()
@@ -36,6 +37,7 @@ export function Users({ me }: { me: number }) {
       <Button leftSection={<IconPlus size={16} />} onClick={open} style={{ alignSelf: 'flex-start' }}>
         {t('Add a user')}
       </Button>
+      <Missing of={{ [t('Users')]: users }} h={120} />
       <Table.ScrollContainer minWidth={480}>
         <Table>
           <Table.Thead>

@@ -1,17 +1,20 @@
 /** Starts a training by hand: on which pictures, from which model, for how long. */
-import { Button, Group, NumberInput, Skeleton, Stack } from '@mantine/core'
+import { Button, Group, NumberInput, Stack } from '@mantine/core'
 import { useForm } from '@mantine/form'
 import { useMutation, useQueryClient } from '@tanstack/react-query'
 import { useTranslation } from 'react-i18next'
 import { call, type DatasetVersion, type ModelVersion, type Run, type Settings, useApi } from '../../api.ts'
 import { Choice, type Offer } from '../../parts/choice.tsx'
+import { Missing } from '../../parts/missing.tsx'
 
 export function NewRun({ onDone }: { onDone: (id: number) => void }) {
+  const { t } = useTranslation()
   const datasets = useApi('/api/datasets')
   const models = useApi('/api/models')
   const settings = useApi('/api/settings')
   // The form begins with what is set, and so not before that is known.
-  if (!datasets.data || !models.data || !settings.data) return <Skeleton h={250} />
+  if (!datasets.data || !models.data || !settings.data)
+    return <Missing of={{ [t('Dataset versions')]: datasets, [t('Models')]: models, [t('Settings')]: settings }} h={250} />
   return <Form datasets={datasets.data} models={models.data} settings={settings.data} onDone={onDone} />
 }
 
