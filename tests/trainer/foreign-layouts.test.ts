@@ -10,7 +10,7 @@ import { deployed } from '../../trainer/detector/deploy.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { pruned } from '../../trainer/engine/step-graph.ts'
 import { GraphBuilder } from '../../trainer/graph/builder.ts'
-import type { Graph } from '../../trainer/onnx/graph.ts'
+import type { Graph, Node } from '../../trainer/onnx/graph.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 import { upgrade } from '../../trainer/onnx/upgrade.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
@@ -135,6 +135,16 @@ const raw = (): Graph => {
   return g.graph
 }
 
+/** The same network with these nodes the other way round, behind all that any of them reads. */
+function backwards(graph: Graph, these: (node: Node, made: (name: string) => Node | undefined) => boolean): Graph {
+  const made = (name: string) => graph.nodes.find(({ outputs }) => outputs.includes(name))
+  const last = graph.nodes.findLastIndex((node) => these(node, made))
+  const [before, after] = [graph.nodes.slice(0, last + 1), graph.nodes.slice(last + 1)]
+  const moved = before.filter((node) => these(node, made))
+  assert.ok(moved.length > 1)
+  return { ...graph, nodes: [...before.filter((node) => !moved.includes(node)), ...moved.reverse(), ...after] }
+}
+
 const cases: Case[] = [
   ...[11, 13, 17].map(
     (opset): Case => ({
@@ -148,6 +158,16 @@ const cases: Case[] = [
       head: 'yolox',
     }),
   ),
+  {
+    name: 'YOLOX whose grids an optimiser put in another order',
+    adapter: 'yolox',
+    graph: backwards(yoloxNet(layout), ({ op, inputs }, made) => op === 'Concat' && made(inputs[1]!)?.op === 'Sigmoid'),
+    prepare: (value) => value,
+    bgr: true,
+    decode: ({ output }) => yoloxRows(output!),
+    architecture: 'yolox',
+    head: 'yolox',
+  },
   {
     name: 'YOLOX with decoding inside',
     adapter: 'yolox',

@@ -13,13 +13,15 @@ const family = 'YOLOX'
 
 export const yolox: Adapter = async (foreign, options) => {
   const classes = options.classes.length
-  const heads = foreign.graph.nodes.flatMap(({ op, inputs }) => {
+  const found = foreign.graph.nodes.flatMap(({ op, inputs }) => {
     if (op !== 'Concat' || inputs.length !== 3) return []
     const shapes = inputs.map((name) => foreign.shape(name))
     if (shapes.some((shape) => shape.length !== 4) || shapes[0]![1] !== 4 || shapes[1]![1] !== 1) return []
     const logits = inputs.slice(1).map((name) => foreign.behind(name, ['Sigmoid']))
     return [{ parts: [inputs[0]!, ...logits], classes: shapes[2]![1]! }]
   })
+  // An optimiser may have put the nodes in another order.
+  const heads = found.sort((a, b) => foreign.cells(b.parts[0]!) - foreign.cells(a.parts[0]!))
   if (heads.length === 0)
     throw misfit(family, `no Concat of [box, objectness, classes] was found; its outputs are ${foreign.describeOutputs()}`)
   const other = heads.find((each) => each.classes !== classes)
