@@ -558,7 +558,11 @@ export function ssdNet(layout: ForeignOptions): Graph {
     heads.map((each) => each.location),
     1,
   )
-  const priors = ssdPriors(layout)
+  return net.done([softmax, decodedSsd(g, location, ssdPriors(layout))], ['scores', 'boxes'], layout.opset)
+}
+
+/** Corners in shares of the picture from offsets and priors (centre x, centre y, width, height in shares). */
+function decodedSsd(g: GraphBuilder, location: Value, priors: readonly (readonly number[])[]): Value {
   const constant = (from: number) =>
     g.constant(
       priors.flatMap((each) => each.slice(from, from + 2)),
@@ -568,7 +572,7 @@ export function ssdNet(layout: ForeignOptions): Graph {
   const part = (value: Value, from: number) => g.slice(value, [from], [from + 2], [2])
   const centre = g.add(g.mul(g.scale(part(location, 0), 0.1), sizes), places)
   const half = g.div(g.mul(g.exp(g.scale(part(location, 2), 0.2)), sizes), g.constant(2))
-  return net.done([softmax, g.concat([g.sub(centre, half), g.add(centre, half)], 2)], ['scores', 'boxes'], layout.opset)
+  return g.concat([g.sub(centre, half), g.add(centre, half)], 2)
 }
 
 /** Sides of Ultra-Light's priors, in pixels (Linzaer 2019). */
@@ -597,6 +601,40 @@ export function ultraLightNet(layout: ForeignOptions): Graph {
       1,
     )
   return net.done([g.op('Softmax', [all(0)], { attributes: { axis: 2 } }), all(1)], ['scores', 'boxes'], layout.opset)
+}
+
+export interface OffsetsExport {
+  /** Of the features; where grids are of a single cell, the stride of a grid is not theirs. */
+  readonly strides: readonly number[]
+  readonly perCell: readonly number[]
+  /** All numbers of all grids are joined before they are made rows (ssd.pytorch). */
+  readonly flat?: boolean
+  /** Without it scores are logits. */
+  readonly softmax?: boolean
+  readonly keyPoints?: boolean
+  /** Priors to decode with inside: centre x, centre y, width, height in shares of the picture. */
+  readonly priors?: readonly (readonly number[])[]
+}
+
+/** SSD as it is trained: a map of offsets and one of scores of each grid, decoded only where priors are given. */
+export function offsetsNet(layout: ForeignOptions, { strides, perCell, flat, softmax, keyPoints, priors }: OffsetsExport): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const image = g.input('input', 'float32', [1, 3, layout.height, layout.width])
+  const features = net.features(image, strides, 60)
+  const rows = (name: string, width: number) => {
+    const maps = features.map((x, i) => net.head(`${name}${i}`, x, perCell[i]! * width))
+    const parts = maps.map((map) => g.reshape(g.transpose(map, [0, 2, 3, 1]), flat ? [1, -1] : [1, -1, width]))
+    const all = g.concat(parts, 1)
+    return flat ? g.reshape(all, [1, -1, width]) : all
+  }
+  const offsets = rows('loc', 4)
+  const loc = priors ? decodedSsd(g, offsets, priors) : offsets
+  const logits = rows('conf', layout.classes + 1)
+  const conf = softmax ? g.op('Softmax', [logits], { attributes: { axis: 2 } }) : logits
+  return keyPoints
+    ? net.done([loc, conf, rows('landmarks', 10)], ['loc', 'conf', 'landmarks'], layout.opset)
+    : net.done([loc, conf], ['loc', 'conf'], layout.opset)
 }
 
 /** Depthwise after pointwise, as YuNet's heads end. */

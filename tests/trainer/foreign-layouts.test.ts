@@ -9,7 +9,7 @@ import { adapters } from '../../trainer/adapters/table.ts'
 import { deployed } from '../../trainer/detector/deploy.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { pruned } from '../../trainer/engine/step-graph.ts'
-import { GraphBuilder } from '../../trainer/graph/builder.ts'
+import { GraphBuilder, type Value } from '../../trainer/graph/builder.ts'
 import type { Graph, Node } from '../../trainer/onnx/graph.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 import { upgrade } from '../../trainer/onnx/upgrade.ts'
@@ -20,6 +20,7 @@ import {
   earlyNanodetNet,
   fastestdetNet,
   nanodetNet,
+  offsetsNet,
   picodetNet,
   ssdNet,
   ultraLightNet,
@@ -144,6 +145,71 @@ function backwards(graph: Graph, these: (node: Node, made: (name: string) => Nod
   assert.ok(moved.length > 1)
   return { ...graph, nodes: [...before.filter((node) => !moved.includes(node)), ...moved.reverse(), ...after] }
 }
+
+type Sides = readonly (readonly [number, number])[]
+/** Priors of a grid as the paper has them: a square of the least side, one towards the next grid's, and the least one stretched either way. */
+function liu(least: number, next: number, ratios: readonly number[]): Sides {
+  const between = Math.sqrt(least * next)
+  return [
+    [least, least],
+    [between, between],
+    ...ratios.flatMap((ratio): Sides => {
+      const root = Math.sqrt(ratio)
+      return [
+        [least * root, least / root],
+        [least / root, least * root],
+      ]
+    }),
+  ]
+}
+
+/** Priors in pixels; with `clip`, none is larger than the picture or centred outside of it. */
+function priorsOf(strides: readonly number[], sides: readonly Sides[], clip: boolean) {
+  const limit = (value: number, side: number) => (clip ? Math.min(value, side) : value)
+  return strides.flatMap((stride, level) =>
+    cellsOf(size.width, size.height, stride).flatMap(([x, y]) =>
+      sides[level]!.map(([w, h]) => ({
+        x: limit((x + 0.5) * stride, size.width),
+        y: limit((y + 0.5) * stride, size.height),
+        w: limit(w, size.width),
+        h: limit(h, size.height),
+      })),
+    ),
+  )
+}
+
+/** Boxes from offsets of priors. */
+const offsetRows =
+  (strides: readonly number[], sides: readonly Sides[], { clip, softmax }: { clip: boolean; softmax: boolean }) =>
+  ({ loc, conf }: Outputs): Candidate[] => {
+    const priors = priorsOf(strides, sides, clip)
+    const offsets = rowsOf(loc!, 4)
+    return rowsOf(conf!, C + 1).map((row, i) => {
+      const { x, y, w, h } = priors[i]!
+      const [dx, dy, dw, dh] = offsets[i] as [number, number, number, number]
+      const all = row.reduce((sum, value) => sum + Math.exp(value), 0)
+      return {
+        box: centred(x + 0.1 * dx * w, y + 0.1 * dy * h, w * Math.exp(0.2 * dw), h * Math.exp(0.2 * dh)),
+        scores: row.slice(1).map((value) => (softmax ? value : Math.exp(value) / all)),
+      }
+    })
+  }
+
+const mobilenetSides = [60, 105, 150, 195, 240, 285].map((least) => liu(least, least + 45, [2, 3]))
+const vggSides = [30, 60, 111, 162, 213, 264].map((least, i) =>
+  liu(least, [60, 111, 162, 213, 264, 315][i]!, i > 0 && i < 4 ? [2, 3] : [2]),
+)
+const retinaSides: Sides[] = [16, 64, 256].map((side) => [
+  [side, side],
+  [side * 2, side * 2],
+])
+const toldSides: Sides[] = [
+  [
+    [10, 20],
+    [16, 8],
+  ],
+  [[32, 40]],
+]
 
 const cases: Case[] = [
   ...[11, 13, 17].map(
@@ -495,6 +561,72 @@ const cases: Case[] = [
     architecture: 'ssd',
     head: 'priors',
   },
+  {
+    name: 'a MobileNet SSD without post-processing (pytorch-ssd)',
+    adapter: 'ssd',
+    graph: offsetsNet(layout, { strides: [16, 32, 64, 128, 256, 512], perCell: [6, 6, 6, 6, 6, 6] }),
+    prepare: (value) => (value - 127) / 128,
+    bgr: false,
+    decode: offsetRows([16, 32, 64, 100, 150, 300], mobilenetSides, { clip: true, softmax: false }),
+    architecture: 'ssd',
+    head: 'priors',
+  },
+  {
+    name: "VGG's SSD300 without post-processing (ssd.pytorch)",
+    adapter: 'ssd',
+    graph: offsetsNet(layout, { strides: [8, 16, 32, 64, 128, 256], perCell: [4, 6, 6, 6, 4, 4], flat: true, softmax: true }),
+    prepare: (value, channel) => value - [123, 117, 104][channel]!,
+    bgr: false,
+    decode: offsetRows([8, 16, 32, 64, 100, 300], vggSides, { clip: true, softmax: true }),
+    architecture: 'ssd',
+    head: 'priors',
+  },
+  {
+    name: "VGG's SSD300 (pytorch-ssd)",
+    adapter: 'ssd',
+    graph: offsetsNet(layout, {
+      strides: [8, 16, 32, 64, 128, 256],
+      perCell: [4, 6, 6, 6, 4, 4],
+      softmax: true,
+      priors: priorsOf([8, 16, 32, 64, 100, 300], vggSides, true).map(({ x, y, w, h }) => [
+        x / size.width,
+        y / size.height,
+        w / size.width,
+        h / size.height,
+      ]),
+    }),
+    prepare: (value, channel) => value - [123, 117, 104][channel]!,
+    bgr: false,
+    decode: ({ loc, conf }) =>
+      rowsOf(loc!, 4).map(([x1, y1, x2, y2], i) => ({
+        box: [x1! * size.width, y1! * size.height, x2! * size.width, y2! * size.height],
+        scores: [...conf!.subarray(i * (C + 1) + 1, (i + 1) * (C + 1))],
+      })),
+    architecture: 'ssd',
+    head: 'priors',
+  },
+  {
+    name: 'RetinaFace, with key points',
+    adapter: 'ssd',
+    graph: offsetsNet(layout, { strides: [8, 16, 32], perCell: [2, 2, 2], softmax: true, keyPoints: true }),
+    prepare: (value, channel) => value - [123, 117, 104][channel]!,
+    bgr: true,
+    decode: offsetRows([8, 16, 32], retinaSides, { clip: false, softmax: true }),
+    architecture: 'ssd',
+    head: 'priors',
+    resize: 'letterbox',
+  },
+  {
+    name: 'an SSD without post-processing whose priors are told',
+    adapter: 'ssd',
+    graph: offsetsNet(layout, { strides: [8, 16], perCell: [2, 1] }),
+    prepare: (value) => (value - 127) / 128,
+    bgr: false,
+    options: { anchors: toldSides.flat(2) },
+    decode: offsetRows([8, 16], toldSides, { clip: false, softmax: false }),
+    architecture: 'ssd',
+    head: 'priors',
+  },
   ...(
     [
       ['DETR', {}],
@@ -765,11 +897,19 @@ describe('a published layout', () => {
     const g = new GraphBuilder('classifier')
     const picture = g.input('images', 'float32', [1, 3, size.height, size.width])
     g.output(g.reshape(g.mean(picture, [2, 3]), [1, 3]), 'scores')
-    await assert.rejects(adopt(g.graph, adapters.auto!, { classes }), /it is a classifier.*scores \[1, 3\]/)
+    await assert.rejects(
+      adopt(g.graph, adapters.auto!, { classes }),
+      /no object detector: it gives scores \[1, 3\], one row of numbers/,
+    )
     const masks = new GraphBuilder('masks')
     const wide = masks.input('images', 'float32', [1, 3, size.height, size.width])
     masks.output(masks.sigmoid(wide), 'masks')
-    await assert.rejects(adopt(masks.graph, adapters.auto!, { classes }), /it is a segmentation model/)
+    await assert.rejects(adopt(masks.graph, adapters.auto!, { classes }), /no object detector: .*numbers for each pixel/)
+    const beside = new GraphBuilder('rows and masks')
+    const image = beside.input('images', 'float32', [1, 3, size.height, size.width])
+    beside.output(beside.sigmoid(image), 'masks')
+    beside.output(beside.reshape(beside.mean(image, [2, 3]), [1, 1, 3]), 'rows')
+    await assert.rejects(adopt(beside.graph, adapters.auto!, { classes }), /it is a segmentation model/)
   })
 
   it('of SSD without its decoding is refused, with the cure', async () => {
@@ -777,6 +917,44 @@ describe('a published layout', () => {
     const [scores, boxes] = graph.outputs
     const offsets = graph.nodes.filter(({ op }) => op === 'Concat')[1]!.outputs[0]!
     const raw = pruned({ ...graph, outputs: [scores!, { ...boxes!, name: offsets }] })
-    await assert.rejects(adopt(raw, adapters.ssd!, { classes }), /not decoded inside.*export it with the decoding/)
+    await assert.rejects(
+      adopt(raw, adapters.ssd!, { classes }),
+      /not decoded inside.*export it with the decoding.*tell the 7 widths.*--anchors/,
+    )
+    await assert.rejects(
+      adopt(raw, adapters.ssd!, { classes, anchors: [10, 20] }),
+      /have 3, 2, 2 priors, and 1 widths and heights/,
+    )
+  })
+
+  it('with class numbers is refused with too few names for them', async () => {
+    const graph = upgrade(readOnnx(writeOnnx(detrNet(layout, { chosen: true, end: true }))))
+    await assert.rejects(
+      adopt(graph, adapters.raw!, { classes: ['a'] }),
+      /class numbers reach [12] on a picture, and 1 classes are named/,
+    )
+  })
+
+  it('is not looked for in a network that gives no boxes: what it is is told in a sentence', async () => {
+    const net = (end: (g: GraphBuilder, map: Value) => Value) => {
+      const g = new GraphBuilder('other')
+      const image = g.input('input', 'float32', [1, 3, size.height, size.width])
+      const weights = g.constant(
+        Float32Array.from({ length: 4 * 3 * 9 }, (_, i) => Math.sin(i)),
+        [4, 3, 3, 3],
+      )
+      g.output(end(g, g.conv(image, weights, null, { stride: 2, pad: 1 })), 'out')
+      return upgrade(readOnnx(writeOnnx(g.graph)))
+    }
+    const classifier = net((g, map) => g.reshape(g.op('GlobalAveragePool', [map]), [1, -1]))
+    await assert.rejects(
+      adopt(classifier, adapters.auto!, { classes }),
+      /no object detector: it gives out \[1, 4\], one row of numbers.*classifiers/,
+    )
+    const segmentation = net((_, map) => map)
+    await assert.rejects(
+      adopt(segmentation, adapters.auto!, { classes }),
+      /no object detector: it gives out \[1, 4, 32, 48\], numbers for each pixel/,
+    )
   })
 })

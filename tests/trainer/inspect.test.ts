@@ -9,7 +9,7 @@ import { assertRuns, inspect } from '../../trainer/inspection/probe.ts'
 import type { Graph, Node } from '../../trainer/onnx/graph.ts'
 import { Model } from '../../trainer/onnx/proto.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
-import { yolov8Net } from '../support/foreign-detectors.ts'
+import { detrNet, yolov8Net } from '../support/foreign-detectors.ts'
 import { archive, readOpVectors } from '../support/op-vectors.ts'
 import { lacks, sharedData } from '../support/shared-data.ts'
 
@@ -137,6 +137,17 @@ describe('a probing process', () => {
     await assert.rejects(assertRuns(join(folder, 'nowhere.onnx')), { code: 'NOT_FOUND' })
   })
 
+  it('runs a file of open size at the size that is told, where it was made for one', async () => {
+    const open = { name: 'x', type: 'float32' as const, shape: [1, 3, 'height', 'width'] }
+    const priors = { type: 'float32' as const, shape: [1, 3, 24, 32], data: new Float32Array(3 * 24 * 32) }
+    const file = saved(
+      'open',
+      small([node('Add', ['x', 'p'], ['y'])], { inputs: [open], initializers: new Map([['p', priors]]) }),
+    )
+    await assert.rejects(assertRuns(file), { code: 'BAD_MODEL', message: /what helps: .*tell adopt the size.*--size/ })
+    await assertRuns(file, { size: { width: 32, height: 24 } })
+  })
+
   it('is ended when it takes too long, which is told', async () => {
     await assert.rejects(assertRuns(relu(), { seconds: 0.001 }), { code: 'BAD_MODEL', message: /was ended after 0.001 s while/ })
   })
@@ -173,20 +184,33 @@ describe('inspecting a model that can be run', () => {
     assert.match(fineTune.why, /one picture at a time: train it with --batch 1/)
   })
 
-  it('says what a classifier is, without what each adapter misses', async () => {
-    const g = new GraphBuilder('classifier')
-    g.output(g.reshape(g.mean(g.input('x', 'float32', [1, 3, 64, 96]), [2, 3]), [1, 3]), 'y')
-    const { adopt } = await inspect(saved('classifier', writeOnnx(g.graph)))
-    assert.match(adopt.why, /^it is a classifier/)
-    assert.doesNotMatch(adopt.why, /yolox/)
-  })
-
   it("says what helps where the suppression inside is TensorRT's", async () => {
     const { run } = await inspect(
       saved('trt', small([node('EfficientNMS_TRT', ['x'], ['y'], {}, 'TRT')], { opsets: { '': 17, TRT: 1 } })),
     )
     assert.equal(run.can, false)
     assert.match(run.cure ?? '', /without its own suppression/)
+  })
+
+  it('tells a network that gives no boxes what it is instead', async () => {
+    const g = new GraphBuilder('classifier')
+    const x = g.input('x', 'float32', [1, 3, 8, 8])
+    const y = g.conv(x, g.constant(new Float32Array(12).fill(1), [4, 3, 1, 1]), null)
+    g.output(g.reshape(g.op('GlobalAveragePool', [y]), [1, 4]), 'y')
+    const { run, adopt, fineTune } = await inspect(saved('classifier', writeOnnx(g.graph)))
+    assert.equal(run.can, true)
+    for (const verdict of [adopt, fineTune]) {
+      assert.equal(verdict.can, false)
+      assert.match(verdict.why, /^this is no object detector: it gives y \[1, 4\], one row of numbers/)
+      assert.match(verdict.cure ?? '', /finds objects/)
+    }
+  })
+
+  it('does not claim a count of classes where only numbers in rows name them', async () => {
+    const layout = { width: 96, height: 64, classes: 3, loud: true }
+    const file = saved('end', writeOnnx(detrNet(layout, { chosen: true, end: true })))
+    const { adopt } = await inspect(file)
+    assert.match(adopt.why, /^raw: as many classes as are named, 96 x 64/)
   })
 
   it('fills in the sizes that a file leaves open', async () => {

@@ -29,6 +29,8 @@ export interface Adopted {
   readonly specification: Specification
   readonly width: number
   readonly height: number
+  /** Whether classes are numbers in its rows, so that nothing in it tells how many there are. */
+  readonly anyClasses?: boolean
   /** For people: what it was recognised by, and what could not be had. */
   readonly why: string
 }

@@ -1,4 +1,5 @@
 /** Models that are no detectors, or that find something else than upright boxes: a sentence that says so, instead of what each adapter misses. */
+import { elementCount } from '../onnx/graph.ts'
 import type { Foreign } from './foreign.ts'
 
 /** What Ultralytics' exports say of themselves. */
@@ -9,18 +10,28 @@ const named: Readonly<Record<string, string>> = {
   pose: 'it finds key points, and rows of plain boxes were not found in it',
 }
 
+/** Finest grid of known detectors; finer maps mark pixels. */
+const finestStride = 4
+
 /** `sure`: whatever its rows look like; else only where no adapter takes it. Undefined where nothing speaks for another task. */
 export function otherTask(foreign: Foreign): { words: string; sure: boolean } | undefined {
   const { task } = foreign.graph.metadata
   if (task !== undefined && Object.hasOwn(named, task))
     return { words: named[task]!, sure: task === 'classify' || task === 'obb' }
   const shapes = foreign.graph.outputs.map(({ name }) => foreign.shape(name))
-  const its = `its outputs are ${foreign.describeOutputs()}`
-  if (shapes.length > 0 && shapes.every((shape) => shape.length === 2 && shape[0] === 1 && shape[1] !== 4))
-    return { words: `${named.classify} (${its})`, sure: false }
-  // Masks are finer than the grids of detectors.
+  if (shapes.length === 0) return undefined
+  const unsure = (words: string) => ({ words, sure: false })
+  const noDetector = `this is no object detector: it gives ${foreign.describeOutputs()}`
+  // A row of numbers, however many ones are around it.
+  if (shapes.every((shape) => Math.max(...shape, 1) === elementCount(shape)))
+    return unsure(`${noDetector}, one row of numbers for the whole picture, as classifiers and embeddings do, and no boxes`)
   const { width, height } = foreign.input
-  if (shapes.some(([, , h, w]) => h !== undefined && w !== undefined && h * 4 >= height && w * 4 >= width))
-    return { words: `${named.segment} (${its})`, sure: false }
+  const marks = (shape: readonly number[]) =>
+    shape.length >= 3 && shape.at(-1)! >= Math.ceil(width / finestStride) && shape.at(-2)! >= Math.ceil(height / finestStride)
+  if (shapes.every(marks))
+    return unsure(`${noDetector}, numbers for each pixel, as networks for segmentation, depth and key points do, and no boxes`)
+  // Rows may be longer than a picture is high; masks beside them have their own two sides.
+  if (shapes.some((shape) => shape.length === 4 && marks(shape)))
+    return unsure(`${named.segment} (its outputs are ${foreign.describeOutputs()})`)
   return undefined
 }

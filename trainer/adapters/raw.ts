@@ -52,7 +52,12 @@ export const raw: Adapter = async (foreign, options) => {
       `it also gives ${left.map(({ name }) => ownName(name)).join(', ')}, so its boxes may not be meant as they are: cut the file down to boxes and scores`,
     )
   const { width, height } = foreign.input
-  const [boxNumbers, scoreNumbers] = await onSample(foreign, common, [form.boxes.output, form.scores.output])
+  const [boxNumbers, scoreNumbers, labels] = await onSample(foreign, common, [
+    form.boxes.output,
+    form.scores.output,
+    ...(form.labels === undefined ? [] : [form.labels]),
+  ])
+  refuseUnnamed(labels ?? [], options.classes.length)
   const four = rowsIn(boxNumbers!, form.boxes.width).map((row) => row.slice(form.boxes.from, form.boxes.from + 4))
   refuseNoProbabilities(
     family,
@@ -69,7 +74,7 @@ export const raw: Adapter = async (foreign, options) => {
   // Transformers are trained on pictures that were stretched (DETR's kin), detectors on grids on letterboxed ones.
   const resize = foreign.isLinear(form.scores.output) ? 'stretch' : 'letterbox'
   const asked = options.boxes ?? (seen?.corners === false ? 'cxcywh' : 'xyxy')
-  return fixedCore({
+  const adopted = fixedCore({
     ...common,
     resize,
     why: `${form.words}, taken as ${asked}; it is run, not trained`,
@@ -84,6 +89,18 @@ export const raw: Adapter = async (foreign, options) => {
       return { boxes: g.op('Where', [shares, scaledToPixels(g, corners, width, height), corners]), scores }
     },
   })
+  return { ...adopted, anyClasses: form.labels !== undefined || form.boxes.output === form.scores.output }
+}
+
+/** Class numbers without a name would never be seen, and a list that is too short is often one that is shifted. @throws MuninnError BAD_MODEL */
+function refuseUnnamed(labels: ArrayLike<number>, classes: number): void {
+  let greatest = -1
+  for (let i = 0; i < labels.length; i++) greatest = Math.max(greatest, labels[i]!)
+  if (greatest >= classes)
+    throw misfit(
+      family,
+      `its class numbers reach ${greatest} on a picture, and ${classes} classes are named, from 0: name all that it has, with the background first where that is its number 0 (torchvision)`,
+    )
 }
 
 const flat = (g: GraphBuilder, name: string, width: number) => g.reshape(g.value(name), [-1, width])

@@ -1,17 +1,27 @@
 /**
  * SSD and its small kin (Ultra-Light face detectors: RFB and slim): scores [1, priors, C + 1] with the background first, boxes
  * [1, priors, 4] in shares of the picture, decoded inside. Priors and variances are read off the network's own decoding; where it does not
- * decode, they are those that Ultra-Light was published with, if its grids fit.
+ * decode, they are told, or those of a published network with such grids.
  */
 import { cellsOf } from '../detector/cells.ts'
 import { columns } from '../detector/heads/head.ts'
-import { type Adapter, misfit } from './adapter.ts'
+import { type Adapter, type AdapterOptions, misfit, preparation } from './adapter.ts'
 import { fixedCore, trainableOrWhy } from './build-core.ts'
 import { centred, scaledToPixels } from './fixed-boxes.ts'
 import type { Foreign } from './foreign.ts'
 import type { OwnOutput } from './own-decoding.ts'
 import { boxForms, onSample, rowsIn } from './plausible.ts'
 import { filledMaps, runEnd } from './probe.ts'
+import {
+  type GridShape,
+  type PublishedPriors,
+  published,
+  publishedOn,
+  publishedWith,
+  sizesOver,
+  toldPriors,
+  usualNormalization,
+} from './published-priors.ts'
 import { ownName } from './settle.ts'
 
 const family = 'SSD'
@@ -32,14 +42,16 @@ export const ssd: Adapter = async (foreign, options) => {
       `its outputs are ${foreign.describeOutputs()}; with ${width - 1} classes [1, priors, ${width}] and [1, priors, 4] are wanted`,
     )
   if (foreign.isLinear(scores)) throw misfit(family, `${ownName(scores)} comes from a linear layer, not from maps of a grid`)
+  const found = await priorsOf(foreign, { scores, boxes, width }, options.anchors)
+  const by = typeof found === 'string' ? undefined : found.by
+  const normalization = by?.normalization ?? usualNormalization
   const ending = {
     family,
     foreign,
     options,
     architecture: 'ssd',
-    // Ultra-Light's: (RGB - 127) / 128.
-    normalization: { channels: 'rgb' as const, scale: 1, mean: [127, 127, 127], deviation: [128, 128, 128] },
-    resize: 'stretch' as const,
+    normalization,
+    resize: by?.resize ?? ('stretch' as const),
     nms: 'per-class' as const,
     nmsIou: 0.45,
   }
@@ -56,14 +68,15 @@ export const ssd: Adapter = async (foreign, options) => {
         decodes ? g.div(decoded.boxes, g.constant([across, down, across, down], [1, 4])) : columns(g, decoded.rows, 0, 4),
     },
   ]
-  const found = await priorsOf(foreign, { scores, boxes, width })
   const decodes = typeof found === 'string' || found.decodes
+  const { channels, scale, mean, deviation } = preparation(normalization, options)
+  const words = `pictures (${channels.toUpperCase()}${scale === 1 ? '' : ` x ${scale}`} - ${mean.join(', ')}) / ${deviation.join(', ')}${by ? `, as ${by.name} has them` : ' (tell it with --mean and --std if yours wants others)'}`
   let why = found
   if (typeof found !== 'string') {
     const { grids, anchors, variances, strides, evenCells, clampedCells } = found
     const made = await trainableOrWhy({
       ...ending,
-      why: `${grids.length} grids of priors with ${anchors.map((each) => each.length).join(', ')} a cell, variances ${variances.join(' and ')}${decodes ? '' : '; boxes are not decoded inside: priors as Ultra-Light was published with'}`,
+      why: `${grids.length} grids of priors with ${anchors.map((each) => each.length).join(', ')} a cell, variances ${variances.join(' and ')}${decodes ? '' : `; boxes are not decoded inside: priors as ${options.anchors ? 'told' : `${by!.name} was published with (tell others with --anchors)`}`}; ${words}`,
       head: 'priors',
       levels: grids.map(({ location, kinds }) => [location, kinds]),
       fields: {
@@ -131,48 +144,25 @@ interface Priors {
   readonly clampedCells: boolean
   /** Whether the file makes boxes of its offsets. */
   readonly decodes: boolean
-}
-
-/** Ultra-Light-Fast-Generic-Face-Detector (Linzaer 2019): RFB and slim, with square priors, clipped to the picture's size. */
-const ultraLight = {
-  strides: [8, 16, 32, 64],
-  sides: [
-    [10, 16, 24],
-    [32, 48],
-    [64, 96],
-    [128, 192, 256],
-  ],
-  variances: [0.1, 0.2] as [number, number],
-}
-
-/** Its priors, where the maps have so many a cell and such grids. */
-function publishedPriors(foreign: Foreign, grids: readonly Grid[], perCell: readonly number[]): Priors | undefined {
-  const { strides, sides, variances } = ultraLight
-  const { width, height } = foreign.input
-  const fits = grids.every(({ location }, i) => {
-    const [, , rows, columns] = foreign.shape(location)
-    const stride = strides[i]!
-    return perCell[i] === sides[i]?.length && columns === Math.ceil(width / stride) && rows === Math.ceil(height / stride)
-  })
-  if (!fits || grids.length !== strides.length) return undefined
-  const anchors = sides.map((each) => each.map((side): [number, number] => [Math.min(side, width), Math.min(side, height)]))
-  return { grids, anchors, strides, variances, evenCells: true, clampedCells: false, decodes: false }
+  /** Whose they are, where they were published. */
+  readonly by?: PublishedPriors | undefined
 }
 
 /** Maps, priors and variances; or the words that say what is missing. */
-async function priorsOf(foreign: Foreign, names: { scores: string; boxes: string; width: number }): Promise<Priors | string> {
+async function priorsOf(
+  foreign: Foreign,
+  names: { scores: string; boxes: string; width: number },
+  told: AdapterOptions['anchors'],
+): Promise<Priors | string> {
   const { scores, boxes, width } = names
   const kinds = foreign.parts(foreign.behind(scores, ['Softmax'])).map((name) => foreign.mapBehind(name))
-  const total = foreign.shape(boxes)[1]
+  const total = foreign.shape(boxes)[1]!
+  // Rows of four, or all numbers flat (ssd.pytorch).
+  const isAll = (shape: readonly number[]) =>
+    (shape.length === 3 && shape[1] === total && shape[2] === 4) || (shape.length === 2 && shape[1] === total * 4)
   const joined = foreign
     .ancestors(boxes)
-    .find(
-      ({ op, inputs, outputs }) =>
-        op === 'Concat' &&
-        inputs.length === kinds.length &&
-        foreign.shape(outputs[0]!)[1] === total &&
-        foreign.shape(outputs[0]!)[2] === 4,
-    )
+    .find(({ op, inputs, outputs }) => op === 'Concat' && inputs.length === kinds.length && isAll(foreign.shape(outputs[0]!)))
   const locations = joined?.inputs.map((name) => foreign.mapBehind(name))
   if (!locations || locations.includes(undefined) || kinds.includes(undefined)) return 'its maps of logits were not found'
   const grids = kinds.map((map, i): Grid => ({ kinds: map!, location: locations[i]! }))
@@ -183,15 +173,44 @@ async function priorsOf(foreign: Foreign, names: { scores: string; boxes: string
   if (counts.some((each) => each.location !== each.kinds || !Number.isInteger(each.kinds)))
     return 'its maps have other channels than an anchor has'
   if (foreign.behind(boxes) === joined?.outputs[0]) {
-    const perCell = counts.map((each) => each.location)
-    const published = publishedPriors(foreign, grids, perCell)
-    if (published) return published
-    throw misfit(
-      family,
-      "its boxes are not decoded inside, and its grids are not Ultra-Light's, whose priors are known: export it with the decoding (and priors) inside",
+    return undecoded(
+      foreign,
+      grids,
+      counts.map((each) => each.location),
+      told,
     )
   }
   return await probed(foreign, grids, boxes)
+}
+
+/** Priors of a file that gives offsets: as people told them, or as they were published. @throws MuninnError BAD_MODEL */
+function undecoded(
+  foreign: Foreign,
+  grids: readonly Grid[],
+  perCell: readonly number[],
+  told: AdapterOptions['anchors'],
+): Priors {
+  const shapes = grids.map(({ location }, i): GridShape => {
+    const [, , rows, columns] = foreign.shape(location) as [number, number, number, number]
+    return { columns, rows, perCell: perCell[i]! }
+  })
+  const by = publishedOn(shapes, foreign.input)
+  const common = { grids, variances: [0.1, 0.2] as [number, number], decodes: false, by }
+  if (by) {
+    const anchors = told ? toldPriors(family, told, shapes) : sizesOver(by, foreign.input)
+    const { strides, evenCells, clampedCells } = by
+    return { ...common, anchors, strides: [...strides], evenCells, clampedCells }
+  }
+  if (!told)
+    throw misfit(
+      family,
+      `its boxes are not decoded inside, and its grids are none of those whose priors were published (${published.map(({ name }) => name).join(', ')}): export it with the decoding (and priors) inside, or tell the ${perCell.reduce((sum, each) => sum + each)} widths and heights of its priors in pixels, fine grid to coarse (--anchors)`,
+    )
+  const strides = foreign.strides(
+    grids.map(({ location }) => location),
+    family,
+  )
+  return { ...common, anchors: toldPriors(family, told, shapes), strides, evenCells: false, clampedCells: false }
 }
 
 /** Ways in which the centres of a grid's cells lie, by how the priors were made. */
@@ -248,7 +267,7 @@ async function probed(foreign: Foreign, grids: readonly Grid[], boxes: string): 
     return cells.x.length === centres.length && centres.every(({ x, y }, i) => near(x, cells.x[i]!) && near(y, cells.y[i]!))
   })
   if (!placing) return 'its priors are no regular grid'
-  return { grids, anchors, strides, variances, ...placing, decodes: true }
+  return { grids, anchors, strides, variances, ...placing, decodes: true, by: publishedWith(anchors, foreign.input) }
 }
 
 const near = (a: number, b: number) => Math.abs(a - b) < 0.02 + 1e-4 * Math.abs(b)

@@ -16,6 +16,10 @@ import { yunet } from './yunet.ts'
 /** In the order in which `auto` tries them: the more a family asks of the structure, the earlier. */
 const families: Readonly<Record<string, Adapter>> = { yolox, fastestdet, yunet, nanodet, picodet, yolov5, yolov8, ssd, detr, raw }
 
+/** Most families fail at the shapes of the outputs; a reason from further in says more, and is read first. */
+export const furtherFirst = (reasons: readonly string[]): string[] => reasons.toSorted((a, b) => depth(b) - depth(a))
+export const depth = (reason: string): number => (reason.includes('its outputs are') ? 1 : 2)
+
 /** Takes the first family that fits. @throws MuninnError BAD_MODEL with what each of them misses */
 const auto: Adapter = async (foreign, options) => {
   const other = otherTask(foreign)
@@ -31,7 +35,7 @@ const auto: Adapter = async (foreign, options) => {
     }
   }
   if (other) throw new MuninnError('BAD_MODEL', other.words)
-  throw new MuninnError('BAD_MODEL', `no adapter fits this model\n  ${reasons.join('\n  ')}`)
+  throw new MuninnError('BAD_MODEL', `no adapter fits this model\n  ${furtherFirst(reasons).join('\n  ')}`)
 }
 
 export const adapters: Readonly<Record<string, Adapter>> = { auto, ...families }

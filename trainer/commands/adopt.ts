@@ -73,13 +73,14 @@ wants them otherwise, tell it: network pixel = (pixel 0..255 x scale - mean) / s
     },
   },
   async run({ args }) {
-    await assertRuns(args.input)
+    const size = sizeOf(args.size)
+    await assertRuns(args.input, { size })
     const { classes, width, height, why, trainable } = await adoptFile({
       input: args.input,
       adapter: args.adapter,
       classes: args.classes,
       output: args.out,
-      size: sizeOf(args.size),
+      size,
       normalization: {
         channels: oneOf(args.channels, 'channels', ['rgb', 'bgr']),
         scale: channels(args['input-scale'], 'input-scale')?.[0],

@@ -2,6 +2,12 @@
 import { type Static, Type } from 'typebox'
 import { Header } from '../onnx/header.ts'
 
+/** In pixels. */
+export interface PictureSize {
+  readonly width: number
+  readonly height: number
+}
+
 /** Whether something can be done with the file; if not, why not and what helps. */
 export const Verdict = Type.Object({
   can: Type.Boolean(),

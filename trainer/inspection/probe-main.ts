@@ -1,5 +1,5 @@
 /**
- * The probing process, started by probe.ts with the path, how much memory it may take, and whether only running is asked for. What
+ * The probing process, started by probe.ts with the path, how much memory it may take, whether only running is asked for, and a picture size. What
  * happens to it happens to nobody else. Its memory is watched before anything of the file is touched.
  */
 import { once } from 'node:events'
@@ -9,14 +9,15 @@ import type { ProbeMessage } from './inspection.ts'
 
 const say = (message: ProbeMessage) => new Promise<void>((resolve) => process.send?.(message, () => resolve()))
 
-const [path, mebibytes, depth] = process.argv.slice(2)
+const [path, mebibytes, depth, pixels] = process.argv.slice(2)
 const guard = new Worker(new URL('./memory-guard.js', import.meta.url), { workerData: Number(mebibytes) })
 await once(guard, 'message')
 guard.unref()
 
 try {
   const { probeFile } = await import('./probe-file.ts')
-  await probeFile(path!, depth === 'whole', say)
+  const [width, height] = pixels?.split('x').map(Number) ?? []
+  await probeFile(path!, { whole: depth === 'whole', ...(width && height && { size: { width, height } }) }, say)
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error)
   await say({ kind: 'failed', code: error instanceof MuninnError ? error.code : 'BAD_MODEL', message })

@@ -3,13 +3,15 @@ import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { type ErrorCode, errors, MuninnError } from '../../protocol/errors.ts'
 import { parse } from '../../protocol/parse.ts'
-import { type Inspection, ProbeMessage, type Verdict } from './inspection.ts'
+import { type Inspection, type PictureSize, ProbeMessage, type Verdict } from './inspection.ts'
 
 const entry = fileURLToPath(new URL('./probe-main.js', import.meta.url))
 
 export interface ProbeLimits {
   readonly seconds?: number
   readonly mebibytes?: number
+  /** Of the picture, for a file that leaves it open; left out: common ones are tried. */
+  readonly size?: PictureSize | undefined
 }
 
 type Partially = { -readonly [K in keyof Inspection]?: Inspection[K] }
@@ -24,9 +26,9 @@ interface Ended {
 const knownCode = (code: string): ErrorCode => (Object.hasOwn(errors, code) ? (code as ErrorCode) : 'BAD_MODEL')
 
 /** Runs the probing process to its end, however that comes. */
-function probe(path: string, depth: 'run' | 'whole', { seconds = 60, mebibytes = 4096 }: ProbeLimits): Promise<Ended> {
+function probe(path: string, depth: 'run' | 'whole', { seconds = 60, mebibytes = 4096, size }: ProbeLimits): Promise<Ended> {
   return new Promise((resolve) => {
-    const child = fork(entry, [path, String(mebibytes), depth], {
+    const child = fork(entry, [path, String(mebibytes), depth, ...(size ? [`${size.width}x${size.height}`] : [])], {
       execArgv: [`--max-old-space-size=${mebibytes}`],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })

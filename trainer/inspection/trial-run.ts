@@ -4,14 +4,18 @@ import { openSides } from '../adapters/settle.ts'
 import { allocate } from '../onnx/data-types.ts'
 import { elementCount, type Graph, type ValueInfo } from '../onnx/graph.ts'
 import { infer } from '../onnx/infer.ts'
+import type { PictureSize } from './inspection.ts'
+
+/** Picture sizes to try where the file leaves the size open. */
+const openSizes: readonly PictureSize[] = openSides.map((side) => ({ width: side, height: side }))
 
 /** More elements in one value are not run: a file of a few bytes can ask for any amount of memory. */
 const mostElements = 2 ** 28
 
 /** An input with its open dimensions filled: one picture of three channels. */
-export function shapeFor({ shape }: Pick<ValueInfo, 'shape'>, side: number): number[] {
+export function shapeFor({ shape }: Pick<ValueInfo, 'shape'>, { width, height }: PictureSize): number[] {
   const last = shape.at(-1) === 3
-  const open = shape.length === 4 ? (last ? [1, side, side, 3] : [1, 3, side, side]) : shape.map(() => 1)
+  const open = shape.length === 4 ? (last ? [1, height, width, 3] : [1, 3, height, width]) : shape.map(() => 1)
   return shape.map((size, i) => (typeof size === 'number' && size > 0 ? size : open[i]!))
 }
 
@@ -22,21 +26,26 @@ export interface Trial {
 }
 
 /** The graph with all its inputs at fixed sizes. */
-export const settledAt = (graph: Graph, side: number): Graph => ({
+export const settledAt = (graph: Graph, size: PictureSize): Graph => ({
   ...graph,
-  inputs: graph.inputs.map((input) => ({ ...input, shape: shapeFor(input, side) })),
+  inputs: graph.inputs.map((input) => ({ ...input, shape: shapeFor(input, size) })),
 })
 
 /** @throws Error with what is too large, or what onnxruntime says */
-export async function trialRun(file: Uint8Array, graph: Graph, doing: (what: string) => void): Promise<Trial> {
+export async function trialRun(
+  file: Uint8Array,
+  graph: Graph,
+  doing: (what: string) => void,
+  size?: PictureSize,
+): Promise<Trial> {
   const isOpen = graph.inputs.some(({ shape }) => shape.some((size) => typeof size === 'string'))
   doing('loading it in onnxruntime')
   const session = await ort.InferenceSession.create(file, { logSeverityLevel: 4 })
   try {
     let fault: unknown
-    for (const side of isOpen ? openSides : openSides.slice(0, 1)) {
+    for (const each of size ? [size] : isOpen ? openSizes : openSizes.slice(0, 1)) {
       try {
-        return await runOnce(session, settledAt(graph, side), doing)
+        return await runOnce(session, settledAt(graph, each), doing)
       } catch (error) {
         fault ??= error
       }

@@ -4,7 +4,7 @@ import { classesNamedIn } from '../adapters/class-names.ts'
 import { Foreign } from '../adapters/foreign.ts'
 import { otherTask } from '../adapters/other-task.ts'
 import { ownName, settleOpen } from '../adapters/settle.ts'
-import { adapters } from '../adapters/table.ts'
+import { adapters, depth, furtherFirst } from '../adapters/table.ts'
 import { coreOf } from '../detector/core.ts'
 import { targetOptionsOf } from '../detector/heads/table.ts'
 import { losses, trainingGraph } from '../detector/loss.ts'
@@ -19,15 +19,18 @@ import type { Verdict } from './inspection.ts'
 
 const words = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
+const mostClasses = 1000
+
 /** Counts of classes that the sizes of the outputs allow: with 4 box numbers, objectness, a background class, 4 distributions of 8, 32 masks, or alone. */
 function classCounts(foreign: Foreign): number[] {
   const sizes = foreign.graph.outputs.flatMap(({ name }) => foreign.shape(name))
   const ascending = (counts: readonly number[]) =>
-    counts.filter((count) => Number.isInteger(count) && count > 0 && count <= 1000).sort((a, b) => a - b)
+    counts.filter((count) => Number.isInteger(count) && count > 0 && count <= mostClasses).sort((a, b) => a - b)
   const given = sizes.flatMap((size) => [size - 5, size - 4, size - 32, size - 1, size - 64, size, size / 3 - 5])
   // Rows of which a file chooses the best inside tell it, where its outputs do not.
   const inside = foreign.widthsInside().flatMap((size) => [size - 5, size - 4, size - 36])
-  return [...new Set([...ascending(given), ...ascending(inside)])]
+  // Where a class is a number in a row, any count that is large enough will do.
+  return [...new Set([...ascending(given), ...ascending(inside), mostClasses])]
 }
 
 export interface Fit {
@@ -39,7 +42,8 @@ export interface Tried {
   readonly fit?: Fit
   /** Without a fit: what each adapter misses, or that it is no detector. */
   readonly misfits: readonly string[]
-  readonly noDetector?: boolean
+  /** What it is instead of a detector. */
+  readonly other?: string
   /** With its sizes settled and constants folded, where that could be done. */
   readonly settled?: Graph
   /** What was made of its numbers before, for people. */
@@ -59,27 +63,24 @@ export async function fitting(graph: Graph): Promise<Tried> {
   const named = classesNamedIn(graph)
   const counts = named ? [named.length] : classCounts(foreign)
   const other = otherTask(foreign)
-  const refused = other && { misfits: [other.words], noDetector: true, settled: foreign.graph, ...noted }
-  if (refused && other.sure) return refused
+  if (other?.sure) return { misfits: [], other: other.words, settled: foreign.graph, ...noted }
   const misfits: string[] = []
   for (const [name, adapter] of Object.entries(adapters)) {
     if (name === 'auto') continue
     let reason = 'its outputs leave no room for classes'
-    let depth = 0
+    let deepest = 0
     for (const count of counts) {
       try {
         const adopted = await adapter(foreign, { classes: named ?? Array.from({ length: count }, (_, i) => `class ${i + 1}`) })
         return { fit: { adapter: name, adopted }, misfits: [], ...noted }
       } catch (error) {
-        // Most counts of classes fail at the shapes of the outputs; a reason from further in says more.
         const own = words(error)
-        const deeper = own.includes('its outputs are') ? 1 : 2
-        if (deeper > depth) [reason, depth] = [own, deeper]
+        if (depth(own) > deepest) [reason, deepest] = [own, depth(own)]
       }
     }
     misfits.push(`${name}: ${reason}`)
   }
-  return refused ?? { misfits, settled: foreign.graph, ...noted }
+  return { misfits, settled: foreign.graph, ...(other && { other: other.words }), ...noted }
 }
 
 /** Nodes between the parameters (float initialisers of more than one number) and the outputs that are not differentiated. */
@@ -101,12 +102,20 @@ function withoutRule({ nodes, initializers }: Graph): Node[] {
 const noAdapter =
   'write an adapter, one small file as trainer/adapters/yolox.ts; or export the model without its own suppression, as its authors train it'
 
-export function adoptVerdict({ fit, misfits, noDetector, note }: Tried): Verdict {
-  if (noDetector) return { can: false, why: misfits.join('\n') }
-  if (!fit) return { can: false, why: ['no adapter takes it', ...(note ? [note] : []), ...misfits].join('\n'), cure: noAdapter }
+const detectorWanted = 'give a network that finds objects: one with boxes and scores among its outputs'
+
+export function adoptVerdict({ fit, misfits, note, other }: Tried): Verdict {
+  if (other) return { can: false, why: other, cure: detectorWanted }
+  if (!fit)
+    return {
+      can: false,
+      why: ['no adapter takes it', ...(note ? [note] : []), ...furtherFirst(misfits)].join('\n'),
+      cure: noAdapter,
+    }
   const { specification, width, height, why } = fit.adopted
   const noted = note ? `; ${note}` : ''
-  return { can: true, why: `${fit.adapter}: ${specification.classes.length} classes, ${width} x ${height}; ${why}${noted}` }
+  const classes = fit.adopted.anyClasses ? 'as many classes as are named' : `${specification.classes.length} classes`
+  return { can: true, why: `${fit.adapter}: ${classes}, ${width} x ${height}; ${why}${noted}` }
 }
 
 /** Compiles the very step that training would run. @throws Error naming what has no rule */
@@ -165,9 +174,10 @@ function trainingVerdict(
 }
 
 /** What was adopted is asked first; without that, the ops alone. */
-export function fineTuneVerdict(graph: Graph, { fit, settled }: Tried): Verdict {
+export function fineTuneVerdict(graph: Graph, { fit, settled, other }: Tried): Verdict {
   if (fit) return trainingVerdict(fit.adapter, fit.adopted.core, fit.adopted.specification, fit.adopted)
   const lacking = withoutRule(settled ?? upgrade(graph))
+  if (lacking.length === 0 && other) return { can: false, why: other, cure: detectorWanted }
   if (lacking.length === 0)
     return { can: false, why: 'every op has a gradient rule, but no adapter knows its loss', cure: noAdapter }
   const named = lacking.map(({ op, name, outputs }) => `${op} (node ${ownName(name || outputs[0]!)})`)

@@ -126,7 +126,7 @@ function readAttribute(raw: Raw, node: string): Attribute {
       return { strings: list(raw.strings).map((each) => decoder.decode(bytes(each))) }
     default:
       throw bad(
-        `attribute ${text(raw.name)} of node ${node} is a subgraph or of an unknown kind; models with control flow are not taken`,
+        `attribute ${text(raw.name)} of node ${node} is a subgraph or of an unknown kind; models with control flow are not taken: export the network without its own suppression (torchvision's: without its post-processing), boxes and scores alone`,
       )
   }
 }
