@@ -5,9 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import sharp from 'sharp'
+import { adopt } from '../../trainer/adapters/adopt-file.ts'
+import { adapters } from '../../trainer/adapters/table.ts'
 import { Loader } from '../../trainer/data/loader.ts'
 import type { LabelledSample } from '../../trainer/data/sample.ts'
 import { coreOf } from '../../trainer/detector/core.ts'
+import { deployed } from '../../trainer/detector/deploy.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { packed } from '../../trainer/engine/step-graph.ts'
@@ -15,9 +18,11 @@ import { initialState } from '../../trainer/engine/trainer-state.ts'
 import { planOn } from '../../trainer/loop/plan.ts'
 import { cutShort, isLook, looked, noLook, type Plateau } from '../../trainer/loop/plateau.ts'
 import { SizedRunner } from '../../trainer/loop/sized-runner.ts'
-import { sizeAt, sizesAround } from '../../trainer/loop/sizes.ts'
-import { trainable } from '../../trainer/loop/start.ts'
+import { sizeAt, sizesAround, sizesFor } from '../../trainer/loop/sizes.ts'
+import { startFrom, trainable } from '../../trainer/loop/start.ts'
 import { train } from '../../trainer/loop/train.ts'
+import { writeOnnx } from '../../trainer/onnx/write.ts'
+import { offsetsNet } from '../support/foreign-detectors.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'muninn-sizes-'))
 after(() => rmSync(folder, { recursive: true }))
@@ -56,6 +61,21 @@ describe('sizes of the input', () => {
       { width: 416, height: 256 },
       { width: 448, height: 288 },
     ])
+  })
+
+  it('are one where the grids fit that alone, as those of SSD, whose strides no convolution has', async () => {
+    const layout = { width: 300, height: 300, classes: 2, loud: false }
+    const net = offsetsNet(layout, { strides: [16, 32, 64, 128, 256, 512], perCell: [6, 6, 6, 6, 6, 6] })
+    const { core, specification } = await adopt(net, adapters.ssd!, { classes: ['a', 'b'] })
+    const base = writeOnnx(deployed(core, specification, layout))
+    const said: string[] = []
+    const start = startFrom({ base, classes: ['a', 'b'], inputSize: 320, onLog: (words) => said.push(words) })
+    assert.deepEqual([start.width, start.height], [300, 300])
+    assert.match(said.join(), /own 300 x 300: its grids fit the size that it was made for alone/)
+    assert.deepEqual(
+      sizesFor(start, { multiScale: 0.3 }, () => {}),
+      [{ width: 300, height: 300 }],
+    )
   })
 
   it('change every few steps, all of them, and are its own at first and in the closing part', () => {

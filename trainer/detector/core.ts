@@ -3,6 +3,7 @@ import { MuninnError } from '../../protocol/errors.ts'
 import { pruned } from '../engine/step-graph.ts'
 import { GraphBuilder } from '../graph/builder.ts'
 import { elementCount, type Graph, intTensor } from '../onnx/graph.ts'
+import { cellsOf } from './cells.ts'
 import type { Specification } from './specification.ts'
 
 /** Only the nodes that rows and feature need. */
@@ -59,6 +60,22 @@ export function withInput(core: Graph, { batch, width, height }: { batch: number
       { cause },
     )
   }
+}
+
+/**
+ * The core for another picture size. Grids of strides such as SSD's 100 have other cells there than the network gives rows.
+ * @throws MuninnError BAD_MODEL when it cannot be had
+ */
+export function resized(core: Graph, specification: Specification, size: { width: number; height: number }): Graph {
+  const sized = withInput(core, { batch: 1, ...size })
+  const [, rows] = GraphBuilder.from({ ...sized, outputs: [] }).value(specification.rows).shape
+  const cells = cellsOf({ ...size, ...specification }).levels.at(-1)
+  if (rows !== cells)
+    throw new MuninnError(
+      'BAD_MODEL',
+      `its grids fit the size that it was made for alone: for pictures of ${size.width} x ${size.height} it gives ${rows} rows, where strides of ${specification.strides.join(', ')} have ${cells}`,
+    )
+  return sized
 }
 
 /** Everything that a core makes counts as wanted: it names no outputs of its own. */

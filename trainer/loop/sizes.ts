@@ -3,9 +3,9 @@ import { MuninnError } from '../../protocol/errors.ts'
 import type { Recipe } from '../../protocol/recipe.ts'
 import { inEnglish, say } from '../../protocol/sentences.ts'
 import type { Input } from '../data/augment.ts'
-import { withInput } from '../detector/core.ts'
+import { resized } from '../detector/core.ts'
 import { Random } from '../detector/random.ts'
-import type { Graph } from '../onnx/graph.ts'
+import type { Start } from './start.ts'
 
 /** What every size is a multiple of: the coarsest grid's stride. */
 const multiple = 32
@@ -27,7 +27,7 @@ export function sizesAround({ width, height }: Input, share: number): Input[] {
 
 /** The sizes of a training's pictures. A base whose nodes fix its size has one. */
 export function sizesFor(
-  { core, width, height }: Input & { readonly core: Graph },
+  { core, specification, width, height }: Pick<Start, 'core' | 'specification' | 'width' | 'height'>,
   { multiScale }: Pick<Recipe, 'multiScale'>,
   onLog: (words: string) => void,
 ): Input[] {
@@ -35,7 +35,7 @@ export function sizesFor(
   if (multiScale === 0) return [own]
   const sizes = sizesAround(own, multiScale)
   try {
-    for (const size of sizes) withInput(core, { batch: 1, ...size })
+    for (const size of sizes) resized(core, specification, size)
     const told = sizes.map((size) => `${size.width} x ${size.height}`).join(', ')
     if (sizes.length > 1) onLog(inEnglish(say('log.sizes', { sizes: told })))
     return sizes

@@ -2,7 +2,7 @@
 import { MuninnError } from '../../protocol/errors.ts'
 import { inEnglish, say } from '../../protocol/sentences.ts'
 import { withClasses } from '../detector/classes.ts'
-import { coreOf, withInput } from '../detector/core.ts'
+import { coreOf, resized } from '../detector/core.ts'
 import { deployed } from '../detector/deploy.ts'
 import { headOf } from '../detector/heads/table.ts'
 import { plainNetwork } from '../detector/network.ts'
@@ -60,7 +60,7 @@ export function startFrom({ base, classes, inputSize, seed = 1, onLog = () => {}
   // A model whose pictures are wider than high stays so.
   if (Math.max(width, height) === inputSize) return own
   try {
-    const sized = withInput(core, { batch: 1, width: inputSize, height: inputSize })
+    const sized = resized(core, specification, { width: inputSize, height: inputSize })
     return { core: sized, specification, width: inputSize, height: inputSize }
   } catch (error) {
     if (!(error instanceof MuninnError)) throw error
