@@ -185,7 +185,10 @@ export function fastestdetNet(layout: ForeignOptions): Graph {
 }
 
 /** @param shared one convolution for classes and distances, as in NanoDet-Plus; else one each and a learnt scale, as before */
-export function nanodetNet(layout: ForeignOptions, { strides, shared }: { strides: readonly number[]; shared: boolean }): Graph {
+export function nanodetNet(
+  layout: ForeignOptions,
+  { strides, shared, bins = 8 }: { strides: readonly number[]; shared: boolean; bins?: number },
+): Graph {
   const net = new Net(layout)
   const { g } = net
   const { classes } = layout
@@ -193,15 +196,15 @@ export function nanodetNet(layout: ForeignOptions, { strides, shared }: { stride
   const flat = net.features(image, strides).map((x, i) => {
     const bias = (channel: number) => (channel < classes && !layout.loud ? prior : 0)
     const [scores, distances] = shared
-      ? (net.split(net.head(`gfl${i}`, x, classes + 32, bias), [classes, 32], 1) as [Value, Value])
+      ? (net.split(net.head(`gfl${i}`, x, classes + 4 * bins, bias), [classes, 4 * bins], 1) as [Value, Value])
       : [
           net.head(`cls${i}`, x, classes, bias),
           g.mul(
-            net.head(`reg${i}`, x, 32),
+            net.head(`reg${i}`, x, 4 * bins),
             net.vector(`scale${i}`, [], () => 1.1),
           ),
         ]
-    return g.reshape(g.concat([g.sigmoid(scores), distances], 1), [1, classes + 32, -1])
+    return g.reshape(g.concat([g.sigmoid(scores), distances], 1), [1, classes + 4 * bins, -1])
   })
   return net.done([g.transpose(g.concat(flat, 2), [0, 2, 1])], ['output'], layout.opset)
 }

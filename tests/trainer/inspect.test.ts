@@ -9,7 +9,7 @@ import { assertRuns, inspect } from '../../trainer/inspection/probe.ts'
 import type { Graph, Node } from '../../trainer/onnx/graph.ts'
 import { Model } from '../../trainer/onnx/proto.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
-import { detrNet, yolov8Net } from '../support/foreign-detectors.ts'
+import { detrNet, nanodetNet, yolov8Net } from '../support/foreign-detectors.ts'
 import { archive, readOpVectors } from '../support/op-vectors.ts'
 import { lacks, sharedData } from '../support/shared-data.ts'
 
@@ -204,6 +204,14 @@ describe('inspecting a model that can be run', () => {
       assert.match(verdict.why, /^this is no object detector: it gives y \[1, 4\], one row of numbers/)
       assert.match(verdict.cure ?? '', /finds objects/)
     }
+  })
+
+  it('tells a NanoDet of eleven distances a side, as its larger ones have, from a network that marks pixels', async () => {
+    const layout = { width: 96, height: 64, classes: 80, loud: true }
+    const file = saved('eleven', writeOnnx(nanodetNet(layout, { strides: [8, 16, 32], shared: true, bins: 11 })))
+    const { adopt, fineTune } = await inspect(file)
+    assert.match(adopt.why, /^nanodet: 80 classes, 96 x 64/)
+    assert.equal(fineTune.can, true, fineTune.why)
   })
 
   it('does not claim a count of classes where only numbers in rows name them', async () => {

@@ -31,7 +31,7 @@ export const nanodet: Adapter = async (foreign, options) => {
     architecture: plus ? 'nanodet-plus' : 'nanodet',
     normalization: { channels: 'bgr', scale: 1, mean: [103.53, 116.28, 123.675], deviation: [57.375, 57.12, 58.395] },
     resize: 'stretch',
-    why,
+    why: `${why}; pictures as most of its kin have them (with an EfficientNet-Lite in it they are --mean 127 --std 128)`,
     head: plus ? 'nanodet-plus' : 'distribution',
     levels: grids.map(({ parts }) => parts),
     fields: { strides, bins, cellOffset: plus ? 0 : 0.5, nms: 'per-class', nmsIou: 0.6 },
