@@ -26,8 +26,9 @@ export function otherTask(foreign: Foreign): { words: string; sure: boolean } | 
   if (shapes.every((shape) => Math.max(...shape, 1) === elementCount(shape)))
     return unsure(`${noDetector}, one row of numbers for the whole picture, as classifiers and embeddings do, and no boxes`)
   const { width, height } = foreign.input
-  const marks = (shape: readonly number[]) =>
-    shape.length >= 3 && shape.at(-1)! >= Math.ceil(width / finestStride) && shape.at(-2)! >= Math.ceil(height / finestStride)
+  // Rows of cells are longer than a picture is high, and may be as wide as a quarter of it.
+  const within = (size: number, side: number) => size >= Math.ceil(side / finestStride) && size <= side
+  const marks = (shape: readonly number[]) => shape.length >= 3 && within(shape.at(-1)!, width) && within(shape.at(-2)!, height)
   if (shapes.every(marks))
     return unsure(`${noDetector}, numbers for each pixel, as networks for segmentation, depth and key points do, and no boxes`)
   // Rows may be longer than a picture is high; masks beside them have their own two sides.
