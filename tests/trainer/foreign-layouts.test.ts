@@ -136,6 +136,13 @@ const raw = (): Graph => {
   return g.graph
 }
 
+/** Candidates of rows x, y, w, h, objectness and classes, decoded inside. */
+const rowsWithObjectness = (output: Float32Array): Candidate[] =>
+  rowsOf(output, 5 + C).map(([x, y, w, h, object, ...kinds]) => ({
+    box: centred(x!, y!, w!, h!),
+    scores: kinds.map((kind) => kind * object!),
+  }))
+
 /** The same network with these nodes the other way round, behind all that any of them reads. */
 function backwards(graph: Graph, these: (node: Node, made: (name: string) => Node | undefined) => boolean): Graph {
   const made = (name: string) => graph.nodes.find(({ outputs }) => outputs.includes(name))
@@ -240,11 +247,7 @@ const cases: Case[] = [
     graph: yoloxNet(layout, true),
     prepare: (value) => value,
     bgr: true,
-    decode: ({ output }) =>
-      rowsOf(output!, 5 + C).map(([x, y, w, h, object, ...kinds]) => ({
-        box: centred(x!, y!, w!, h!),
-        scores: kinds.map((kind) => kind * object!),
-      })),
+    decode: ({ output }) => rowsWithObjectness(output!),
     architecture: 'yolox',
     head: 'yolox',
   },
@@ -356,11 +359,7 @@ const cases: Case[] = [
     graph: yolov5Net(layout),
     prepare: share,
     bgr: false,
-    decode: ({ output }) =>
-      rowsOf(output!, 5 + C).map(([x, y, w, h, object, ...kinds]) => ({
-        box: centred(x!, y!, w!, h!),
-        scores: kinds.map((kind) => kind * object!),
-      })),
+    decode: ({ output }) => rowsWithObjectness(output!),
     architecture: 'yolov5',
     head: 'anchors',
   },
@@ -372,11 +371,7 @@ const cases: Case[] = [
     runBy: 'raw',
     prepare: share,
     bgr: false,
-    decode: ({ output }) =>
-      rowsOf(output!, 5 + C).map(([x, y, w, h, object, ...kinds]) => ({
-        box: centred(x!, y!, w!, h!),
-        scores: kinds.map((kind) => kind * object!),
-      })),
+    decode: ({ output }) => rowsWithObjectness(output!),
     architecture: 'yolov5',
     head: 'anchors',
   },

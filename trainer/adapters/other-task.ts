@@ -31,7 +31,7 @@ export function otherTask(foreign: Foreign): { words: string; sure: boolean } | 
   const marks = (shape: readonly number[]) => shape.length >= 3 && within(shape.at(-1)!, width) && within(shape.at(-2)!, height)
   if (shapes.every(marks))
     return unsure(`${noDetector}, numbers for each pixel, as networks for segmentation, depth and key points do, and no boxes`)
-  // Rows may be longer than a picture is high; masks beside them have their own two sides.
+  // Masks beside rows.
   if (shapes.some((shape) => shape.length === 4 && marks(shape)))
     return unsure(`${named.segment} (its outputs are ${foreign.describeOutputs()})`)
   return undefined

@@ -1,6 +1,5 @@
 /** Priors that SSDs were published with, and how their authors prepare pictures: for files that give offsets, and to tell whose file it is. */
-import type { AdapterOptions, Normalization } from './adapter.ts'
-import { misfit } from './adapter.ts'
+import { type AdapterOptions, misfit, type Normalization } from './adapter.ts'
 
 export interface PublishedPriors {
   readonly name: string

@@ -28,8 +28,8 @@ export interface Settled {
   readonly cut?: string
 }
 
-/** Ops that give as many rows as there are boxes to keep. */
-const choices: readonly string[] = ['NonMaxSuppression', 'NonZero']
+/** Ops whose output's shape is known only in the run: they give as many rows as there are boxes to keep. */
+const dataDependent: readonly string[] = ['NonMaxSuppression', 'NonZero']
 
 /** Sides of the picture to try where a file leaves its size open, the commonest first: some were traced at one and work at no other. */
 export const openSides = [416, 640, 320, 224]
@@ -68,7 +68,7 @@ export async function settle(theirs: Graph, size: { width: number; height: numbe
   let cut: string | undefined
   for (const node of foreign.nodes) {
     const follows = (names: ReadonlySet<string>) => node.inputs.some((name) => names.has(name))
-    if (choices.includes(node.op) || follows(chosen)) for (const name of node.outputs) chosen.add(name)
+    if (dataDependent.includes(node.op) || follows(chosen)) for (const name of node.outputs) chosen.add(name)
     if (follows(lost)) {
       for (const name of node.outputs) lost.add(name)
       continue
