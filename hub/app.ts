@@ -15,6 +15,7 @@ import { say } from '../protocol/sentences.ts'
 import { sessionRoutes } from './auth/session-routes.ts'
 import { tokenRoutes } from './auth/token-routes.ts'
 import { diskFull, isFull } from './blobs/disk-space.ts'
+import { letAnswersEnd } from './closing.ts'
 import { datasetRoutes } from './datasets/dataset-routes.ts'
 import { demoRoutes } from './demo/demo-routes.ts'
 import { eventRoutes } from './events/event-routes.ts'
@@ -39,6 +40,7 @@ export async function buildApp(parts: HubParts): Promise<App> {
   const app = fastify({
     loggerInstance: parts.log as FastifyBaseLogger,
     bodyLimit,
+    forceCloseConnections: true,
     logController: new LogController({ disableRequestLogging: true }),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.decorateRequest('identity', null)
@@ -99,6 +101,8 @@ export async function buildApp(parts: HubParts): Promise<App> {
   overviewRoutes(app, parts)
 
   await servePage(app)
+  // Last, so that streams that end only when the hub stops were told to.
+  letAnswersEnd(app)
   return app
 }
 

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { noBrowser, openPage } from '../support/browser.ts'
 import { startTestHub } from '../support/hub.ts'
 
-describe('the fleet page', { skip: noBrowser, timeout: 120_000 }, () => {
+describe('the fleet page', { skip: noBrowser, timeout: 300_000 }, () => {
   it('shows a page of devices, more on demand, and those that fit what somebody types', async (t) => {
     const test = await startTestHub(t)
     await test.hub.knex('devices').insert(

@@ -7,7 +7,7 @@ import { noBrowser, openPage } from '../support/browser.ts'
 import { startTestHub } from '../support/hub.ts'
 import { putLabelled } from '../support/labelled-sample.ts'
 
-describe('settings in the page', { skip: noBrowser, timeout: 120_000 }, () => {
+describe('settings in the page', { skip: noBrowser, timeout: 300_000 }, () => {
   it('show the whole name of a class on a phone, too', async (t) => {
     const test = await startTestHub(t)
     const settings = await test.ask(Settings, 'GET', '/api/settings')

@@ -47,7 +47,7 @@ async function choose(page: Page, name: string): Promise<void> {
 
 const closed = async (test: TestHub, { id }: Run) => await test.ask(Run, 'POST', `/api/runs/${id}/cancel`)
 
-describe('the dialog Train now', { skip: noBrowser, timeout: 120_000 }, () => {
+describe('the dialog Train now', { skip: noBrowser, timeout: 300_000 }, () => {
   it('starts from the street detector where there is no champion', async (t) => {
     const test = await startTestHub(t)
     await putLabelled(test.hub, { name: 'a' })

@@ -10,7 +10,7 @@ import { startTestHub } from '../support/hub.ts'
 import { putLabelled } from '../support/labelled-sample.ts'
 import { TrainerPlayer } from '../support/trainer-player.ts'
 
-describe('the words of the page', { skip: noBrowser, timeout: 120_000 }, () => {
+describe('the words of the page', { skip: noBrowser, timeout: 300_000 }, () => {
   it('tell one trainer from several', async (t) => {
     const test = await startTestHub(t)
     await (await TrainerPlayer.create(test, 'one')).lease()
