@@ -1,5 +1,6 @@
 /** How a picture becomes a model's input: the one place for training, evaluation and devices. */
 import { letterboxScale } from './boxes.ts'
+import { blendInto, type Taps, weightOne } from './pixels/pixels.ts'
 
 /** RGB, row by row. */
 export interface Picture {
@@ -45,11 +46,6 @@ export function fitPicture(
   return { tensor, fit }
 }
 
-/** Weights of pixels in 2^11ths: their products fit 32 bits, which are quicker than fractions (as in OpenCV's resize of bytes). */
-const weightBits = 11
-const weightOne = 1 << weightBits
-const half = 1 << (2 * weightBits - 1)
-
 /**
  * Bilinear resize of the whole picture into a rectangle of another; what sticks out of `window` ([left, top, right, bottom) in whole
  * pixels; the whole of `into` when left out) is cut off. Pixel centres are aligned at half.
@@ -61,63 +57,28 @@ export function resizeInto(
   mirrored = false,
   window: readonly [number, number, number, number] = [0, 0, into.width, into.height],
 ): void {
-  const [fx, fy] = [from.width / place.width, from.height / place.height]
   const [x0, x1] = [Math.max(window[0], place.x), Math.min(window[2], place.x + place.width)]
   const [y0, y1] = [Math.max(window[1], place.y), Math.min(window[3], place.y + place.height)]
-  const columns = Math.max(0, x1 - x0)
-  // Source columns and weights once for all rows.
-  const left = new Int32Array(columns)
-  const right = new Int32Array(columns)
-  const weight = new Int32Array(columns)
-  for (let i = 0; i < columns; i++) {
-    const at = mirrored ? place.width - 1 - (x0 + i - place.x) : x0 + i - place.x
-    const source = Math.min(Math.max((at + 0.5) * fx - 0.5, 0), from.width - 1)
-    const low = Math.floor(source)
-    left[i] = low * 3
-    right[i] = Math.min(low + 1, from.width - 1) * 3
-    weight[i] = Math.round((source - low) * weightOne)
+  const [left, right] = [x0 - place.x, x1 - place.x]
+  const columns = mirrored
+    ? taps(from.width, place.width, place.width - right, place.width - left)
+    : taps(from.width, place.width, left, right)
+  if (mirrored) for (const each of [columns.low, columns.share]) each.reverse()
+  const rows = taps(from.height, place.height, y0 - place.y, y1 - place.y)
+  blendInto(from, columns, rows, into.data, (y0 * into.width + x0) * 3, into.width * 3)
+}
+
+/** Where outputs `start` to `end` of `to` come from among the `from` sources of a line. */
+function taps(from: number, to: number, start: number, end: number): Taps {
+  const count = Math.max(0, end - start)
+  const low = new Int32Array(count)
+  const share = new Int32Array(count)
+  for (let i = 0; i < count; i++) {
+    const source = Math.min(Math.max(((start + i + 0.5) * from) / to - 0.5, 0), from - 1)
+    low[i] = Math.floor(source)
+    share[i] = Math.round((source - low[i]!) * weightOne)
   }
-  const { data } = from
-  const out = into.data
-  for (let y = y0; y < y1; y++) {
-    const source = Math.min(Math.max((y - place.y + 0.5) * fy - 0.5, 0), from.height - 1)
-    const low = Math.floor(source)
-    const top = low * from.width * 3
-    const bottom = Math.min(low + 1, from.height - 1) * from.width * 3
-    const v = Math.round((source - low) * weightOne)
-    const w = weightOne - v
-    let o = (y * into.width + x0) * 3
-    // Written out for the three channels: this loop is most of what a picture costs a training.
-    for (let i = 0; i < columns; i++, o += 3) {
-      const u = weight[i]!
-      const t = weightOne - u
-      const tw = Math.imul(t, w)
-      const uw = Math.imul(u, w)
-      const tv = Math.imul(t, v)
-      const uv = Math.imul(u, v)
-      const a = top + left[i]!
-      const b = top + right[i]!
-      const c = bottom + left[i]!
-      const d = bottom + right[i]!
-      out[o] =
-        (Math.imul(data[a]!, tw) + Math.imul(data[b]!, uw) + Math.imul(data[c]!, tv) + Math.imul(data[d]!, uv) + half) >>
-        (2 * weightBits)
-      out[o + 1] =
-        (Math.imul(data[a + 1]!, tw) +
-          Math.imul(data[b + 1]!, uw) +
-          Math.imul(data[c + 1]!, tv) +
-          Math.imul(data[d + 1]!, uv) +
-          half) >>
-        (2 * weightBits)
-      out[o + 2] =
-        (Math.imul(data[a + 2]!, tw) +
-          Math.imul(data[b + 2]!, uw) +
-          Math.imul(data[c + 2]!, tv) +
-          Math.imul(data[d + 2]!, uv) +
-          half) >>
-        (2 * weightBits)
-    }
-  }
+  return { low, share }
 }
 
 /** Mean over the area that each output pixel covers; for an enlargement that is the nearest pixel. */

@@ -1,6 +1,7 @@
 /** Augmentation: mosaic (YOLOv4, Bochkovskiy et al. 2020), mixup, scale, place, mirror, and colour; pure, from one random source. */
 import { area, type Box, clip, letterboxScale } from '../../protocol/boxes.ts'
 import { type Picture, padding, resizeInto } from '../../protocol/letterbox.ts'
+import { transformColours } from '../../protocol/pixels/pixels.ts'
 import type { Random } from '../detector/random.ts'
 import type { Label } from '../detector/targets.ts'
 
@@ -124,6 +125,9 @@ export function mixed(a: Labelled, b: Labelled): Labelled {
   return { picture: { ...a.picture, data }, labels: [...a.labels, ...b.labels] }
 }
 
+/** Shares of red, green and blue in brightness (ITU-R BT.601). */
+const luma = [0.299, 0.587, 0.114]
+
 /** Other light: saturation, contrast, brightness and a slight colour cast, in one pass. */
 function recolour({ data }: Picture, strength: number, random: Random): void {
   const around = (value: number, spread: number) => value + random.between(-spread, spread) * strength
@@ -131,22 +135,15 @@ function recolour({ data }: Picture, strength: number, random: Random): void {
   const contrast = around(1, 0.3)
   const brightness = around(0, 30)
   const cast = [around(1, 0.08), around(1, 0.08), around(1, 0.08)] as const
-  // ((luma + (x - luma) saturation) cast - 128) contrast + 128 + brightness, with what does not change taken out of the loop; in
-  // 2^14ths, for whole numbers are quicker.
-  const bits = 14
-  const whole = (value: number) => Math.round(value * (1 << bits))
-  const [r, g, b] = cast.map((each) => whole(each * contrast * saturation)) as [number, number, number]
-  const [greyR, greyG, greyB] = cast.map((each) => whole(each * contrast * (1 - saturation))) as [number, number, number]
-  const offset = whole(128 - 128 * contrast + brightness + 0.5)
-  const out = new Uint8ClampedArray(data.buffer, data.byteOffset, data.length)
-  for (let i = 0; i < data.length; i += 3) {
-    const red = data[i]!
-    const green = data[i + 1]!
-    const blue = data[i + 2]!
-    // Luma of ITU-R BT.601, in 2^16ths.
-    const luma = (Math.imul(red, 19595) + Math.imul(green, 38470) + Math.imul(blue, 7471)) >> 16
-    out[i] = (Math.imul(red, r) + Math.imul(luma, greyR) + offset) >> bits
-    out[i + 1] = (Math.imul(green, g) + Math.imul(luma, greyG) + offset) >> bits
-    out[i + 2] = (Math.imul(blue, b) + Math.imul(luma, greyB) + offset) >> bits
-  }
+  // (luma + (x - luma) saturation) cast contrast + 128 (1 - contrast) + brightness, as one matrix.
+  const offset = 128 - 128 * contrast + brightness
+  transformColours(
+    data,
+    cast.map((share, channel) => {
+      const grey = share * contrast * (1 - saturation)
+      const own = share * contrast * saturation
+      const [red, green, blue] = luma.map((weight, i) => weight * grey + (i === channel ? own : 0)) as [number, number, number]
+      return [red, green, blue, offset]
+    }),
+  )
 }
