@@ -29,3 +29,27 @@ describe('a page whose question stays unanswered', { skip: noBrowser, timeout: 6
     assert.ok((await patience.jsonValue()).length >= 2)
   })
 })
+
+describe('a page whose hub is away', { skip: noBrowser, timeout: 300_000 }, () => {
+  it('says that what it shows is old, and shows what changed meanwhile when it hears of the hub again', async (t) => {
+    const test = await startTestHub(t)
+    const page = await openPage(t, test)
+    // As a proxy does whose hub is being started anew: the browser itself asks no second time then.
+    await page.route('**/api/events', (route) => route.fulfill({ status: 502, body: 'bad gateway' }))
+    await page.goto('/settings')
+    await page.getByRole('tab', { name: 'Users' }).click()
+    await page.getByRole('button', { name: 'Add a user' }).waitFor()
+    const notice = page.getByRole('alert').filter({ hasText: 'The hub does not answer' })
+    await notice.getByText(/What you see is of \d/).waitFor()
+    const { status } = await test.request('POST', '/api/users', {
+      name: 'huginn',
+      password: 'thought flies out',
+      role: 'operator',
+    })
+    assert.equal(status, 200)
+    assert.equal(await page.getByText('huginn').count(), 0)
+    await page.unroute('**/api/events')
+    await notice.waitFor({ state: 'detached' })
+    await page.getByText('huginn').waitFor()
+  })
+})

@@ -3,10 +3,10 @@
 import { nchwc } from '../gradients/blocked.ts'
 import type { Dialect } from '../gradients/rule.ts'
 import { floatTensor, type Graph, intTensor, type Node } from '../onnx/graph.ts'
-import { intOf, intsOf } from '../onnx/shapes.ts'
+import { intOf, intsOf, textOf } from '../onnx/shapes.ts'
 
 export function fused(graph: Graph, dialect: Dialect): Graph {
-  return dialect === 'std' ? graph : fuseReversal(fusePixels(fuseSilu(graph)))
+  return dialect === 'std' ? graph : chainPools(fuseReversal(fusePixels(fuseSilu(graph))))
 }
 
 function usesOf(graph: Graph): Map<string, number> {
@@ -79,6 +79,35 @@ function fuseReversal(graph: Graph): Graph {
     ]
   })
   return { ...graph, nodes: nodes.filter((node) => !gone.has(node)), initializers }
+}
+
+/** The side of a MaxPool's square window that moves by one pixel and keeps the size of the picture; of any other null. */
+function sideOf({ op, outputs, attributes }: Node): number | null {
+  const [side, across] = intsOf(attributes.kernel_shape) ?? []
+  const ones = [attributes.strides, attributes.dilations].every((each) => (intsOf(each) ?? []).every((step) => step === 1))
+  const same =
+    intsOf(attributes.pads)?.every((each) => each === (side! - 1) / 2) || textOf(attributes.auto_pad, '').startsWith('SAME')
+  return op === 'MaxPool' && outputs.length === 1 && side === across && side! % 2 === 1 && ones && same ? side! : null
+}
+
+/**
+ * The maximum over a window is that of the maxima over smaller ones: the pools of 5, 9 and 13 of YOLOX and YOLOv4 (SPP, He et al., TPAMI
+ * 2015) as three of 5 behind each other (SPPF, as YOLOv5 has it). Going back through a pool takes time with the side of its window.
+ */
+function chainPools(graph: Graph): Graph {
+  const smaller = new Map<string, { side: number; output: string }>()
+  const nodes = graph.nodes.map((node): Node => {
+    const side = sideOf(node)
+    if (side === null) return node
+    const [input, output] = [node.inputs[0]!, node.outputs[0]!]
+    const before = smaller.get(input)
+    if (!before || before.side < side) smaller.set(input, { side, output })
+    if (!before || before.side >= side) return node
+    const left = side - before.side + 1
+    const attributes = { kernel_shape: [left, left], pads: Array.from({ length: 4 }, () => (left - 1) / 2) }
+    return { ...node, inputs: [before.output], attributes }
+  })
+  return { ...graph, nodes }
 }
 
 /** A Relu that is all that reads a blocked convolution is done where that writes its output. */

@@ -1,6 +1,8 @@
 /** The frame of every page: who is signed in, where to go, language and light. */
 import {
   ActionIcon,
+  Affix,
+  Alert,
   AppShell,
   Badge,
   Burger,
@@ -26,6 +28,7 @@ import {
   IconLanguage,
   IconLogout,
   IconMoon,
+  IconPlugConnectedX,
   IconPolygon,
   IconSettings,
   IconSun,
@@ -36,6 +39,7 @@ import { lazy, type ReactNode, Suspense, useEffect } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Link, Navigate, Route, Routes, useLocation } from 'react-router'
 import { ApiError, call, type Session, useApi } from './api.ts'
+import { useFormat } from './format.ts'
 import { useLive } from './live.ts'
 import { SignIn } from './pages/sign-in.tsx'
 import { Empty } from './parts/page-head.tsx'
@@ -71,7 +75,7 @@ function Signed({ session }: { session: Session }) {
   const { t } = useTranslation()
   const { pathname } = useLocation()
   const counts = useApi('/api/tasks/counts')
-  useLive()
+  const lostSince = useLive()
   const wide = pathname.startsWith('/label')
   const [opened, { toggle, close }] = useDisclosure()
   // biome-ignore lint/correctness/useExhaustiveDependencies: whoever has gone somewhere wants to see it
@@ -138,6 +142,7 @@ function Signed({ session }: { session: Session }) {
             <Route path="*" element={<Navigate to="/" replace />} />
           </Routes>
         </Suspense>
+        {lostSince !== null && <Lost since={lostSince} />}
       </AppShell.Main>
     </AppShell>
   )
@@ -206,6 +211,28 @@ function LookOnly() {
         {t('An admin can give you the role operator under Settings, Users.')}
       </Empty>
     </Center>
+  )
+}
+
+/** Over whatever is shown, which may no longer be true. */
+function Lost({ since }: { since: number }) {
+  const { t } = useTranslation()
+  const { time } = useFormat()
+  return (
+    <Affix
+      position={{ bottom: 16, left: '50%' }}
+      style={{ transform: 'translateX(-50%)', width: 'min(420px, calc(100vw - 32px))' }}
+    >
+      <Alert
+        color="red"
+        variant="filled"
+        title={t('The hub does not answer')}
+        icon={<IconPlugConnectedX size={20} />}
+        role="alert"
+      >
+        {t('What you see is of {{time}}. The page tries again by itself.', { time: time(since) })}
+      </Alert>
+    </Affix>
   )
 }
 

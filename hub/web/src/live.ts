@@ -1,6 +1,6 @@
 /** Server-sent events: each says what changed, and what shows it is fetched again. */
 import { type QueryClient, useQueryClient } from '@tanstack/react-query'
-import { useEffect } from 'react'
+import { useEffect, useState } from 'react'
 import type { HubEvent } from '../../../protocol/http/fleet.ts'
 
 const affected: Readonly<Record<HubEvent['kind'], readonly string[]>> = {
@@ -16,6 +16,12 @@ const affected: Readonly<Record<HubEvent['kind'], readonly string[]>> = {
   settings: ['/api/settings', '/api/overview'],
 }
 
+/** What no event is told of. */
+const untold = ['/api/users', '/api/tokens']
+
+/** A hub that is started anew is back within this: nobody need hear of it. */
+const grace = 5_000
+
 /** A burst of samples is one refresh, not a hundred. */
 const gather = 400
 
@@ -30,7 +36,8 @@ async function refresh(queries: QueryClient, path: string): Promise<void> {
   await queries.invalidateQueries({ queryKey }, { cancelRefetch: false })
 }
 
-function listen(queries: QueryClient): () => void {
+/** @param tell is told since when nothing is heard of the hub, and null as soon as it is heard again */
+function listen(queries: QueryClient, tell: (since: number | null) => void): () => void {
   const waiting = new Set<string>()
   let timer: ReturnType<typeof setTimeout> | undefined
   let closed = false
@@ -41,25 +48,45 @@ function listen(queries: QueryClient): () => void {
     await Promise.allSettled(keys.map((key) => refresh(queries, key)))
     timer = closed || waiting.size === 0 ? undefined : setTimeout(flush, gather)
   }
-  const source = new EventSource('/api/events')
-  source.onmessage = ({ data }) => {
-    const { kind } = JSON.parse(data) as HubEvent
-    for (const key of affected[kind] ?? []) waiting.add(key)
-    timer ??= setTimeout(flush, gather)
+  let lost: ReturnType<typeof setTimeout> | undefined
+  let again: ReturnType<typeof setTimeout> | undefined
+  let source: EventSource
+  const open = () => {
+    source = new EventSource('/api/events')
+    source.onmessage = ({ data }) => {
+      const { kind } = JSON.parse(data) as HubEvent
+      for (const key of affected[kind] ?? []) waiting.add(key)
+      timer ??= setTimeout(flush, gather)
+    }
+    // After a break everything may have changed.
+    source.onopen = () => {
+      clearTimeout(lost)
+      lost = undefined
+      tell(null)
+      for (const key of [...Object.values(affected).flat(), ...untold]) waiting.add(key)
+      timer ??= setTimeout(flush, gather)
+    }
+    source.onerror = () => {
+      const since = Date.now()
+      lost ??= setTimeout(() => tell(since), grace)
+      if (source.readyState !== EventSource.CLOSED) return
+      // What answered was no stream, as a proxy's "bad gateway": the browser gives up for good (WHATWG HTML, 9.2.3). Or nobody is signed in.
+      again = setTimeout(open, grace)
+      void queries.invalidateQueries({ queryKey: ['/api/session'] })
+    }
   }
-  // After a break everything may have changed.
-  source.onopen = () => {
-    for (const keys of Object.values(affected)) for (const key of keys) waiting.add(key)
-    timer ??= setTimeout(flush, gather)
-  }
+  open()
   return () => {
     closed = true
-    clearTimeout(timer)
+    for (const each of [timer, lost, again]) clearTimeout(each)
     source.close()
   }
 }
 
-export function useLive(): void {
+/** Keeps what is shown up to date. @returns since when nothing is heard of the hub; null while it is */
+export function useLive(): number | null {
   const queries = useQueryClient()
-  useEffect(() => listen(queries), [queries])
+  const [lostSince, setLostSince] = useState<number | null>(null)
+  useEffect(() => listen(queries, setLostSince), [queries])
+  return lostSince
 }
