@@ -35,6 +35,7 @@ export const variants: Readonly<Record<string, Variant>> = {
   patience: { words: 'cut short after 4 looks without a gain on 0.15 of the labels', options: { recipe: { patience: 4 } } },
   sgd: { words: 'SGD with Nesterov momentum 0.9 instead of AdamW', options: { recipe: { momentum: 0.9 } } },
   mild: { words: 'half of the change in size and light', options: { recipe: { scale: 0.5, colour: 0.5 } } },
+  'no-close': { words: 'mosaic to the very end', options: { recipe: { closing: 0 } } },
   'early-close': { words: 'the last 0.4 without mosaic', options: { recipe: { closing: 0.4 } } },
   'rate-2': { words: 'twice the learning rate', options: { rate: 1.4e-3 } },
   'rate-4': { words: 'four times the learning rate', options: { rate: 2.8e-3 } },

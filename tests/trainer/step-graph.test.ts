@@ -1,6 +1,7 @@
 /** What makes a step quick on the processor is in its graph: were the blocked layout or a fusion lost, the numbers would stay the same and nobody be told. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import ort from 'onnxruntime-node'
 import { losses } from '../../trainer/detector/loss.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
@@ -11,6 +12,7 @@ import { nchwc } from '../../trainer/gradients/blocked.ts'
 import { GraphBuilder } from '../../trainer/graph/builder.ts'
 import { planOn } from '../../trainer/loop/plan.ts'
 import type { Graph, Node } from '../../trainer/onnx/graph.ts'
+import { writeOnnx } from '../../trainer/onnx/write.ts'
 import { classes, referenceStep, size } from '../support/reference-step.ts'
 
 const { graph, parameters } = referenceStep()
@@ -116,5 +118,57 @@ describe('fused nodes of the forward graph', () => {
   it('are none in standard ops', () => {
     assert.equal(fused(silu, 'std'), silu)
     assert.equal(fused(bgr, 'std'), bgr)
+  })
+
+  describe('pools of one picture', () => {
+    /** SPP as YOLOX has it, and pools that no other reaches as far as. */
+    const pools = made((g) => {
+      const x = g.input('x', 'float32', [2, 3, 13, 11])
+      const pool = (side: number, attributes: Node['attributes'] = {}) =>
+        g.op('MaxPool', [x], {
+          attributes: { kernel_shape: [side, side], pads: Array.from({ length: 4 }, () => (side - 1) / 2), ...attributes },
+        })
+      const all = [5, 9, 13].map((side) => pool(side))
+      const apart = [pool(15, { dilations: [2, 2], pads: [14, 14, 14, 14] }), pool(17, { pads: [16, 16, 0, 0] })]
+      for (const [i, each] of [...all, ...apart].entries()) g.output(each, `y${i}`)
+    })
+    const chained = fused(pools, 'nchwc16')
+    const poolsOf = ({ nodes }: Graph) => nodes.filter(({ op }) => op === 'MaxPool')
+
+    it('go on from the next smaller one where that gives the same', () => {
+      const [five, nine, thirteen, ...apart] = poolsOf(chained)
+      assert.equal(five!.inputs[0], 'x')
+      for (const [pool, before] of [
+        [nine!, five!],
+        [thirteen!, nine!],
+      ] as const) {
+        assert.equal(pool.inputs[0], before.outputs[0])
+        assert.deepEqual(
+          [pool.attributes.kernel_shape, pool.attributes.pads],
+          [
+            [5, 5],
+            [2, 2, 2, 2],
+          ],
+        )
+      }
+      assert.deepEqual(apart, poolsOf(pools).slice(3))
+    })
+
+    it('give the same numbers', async () => {
+      const random = new Random(4)
+      const x = new ort.Tensor(
+        'float32',
+        Float32Array.from({ length: 858 }, () => random.between(-1, 1)),
+        [2, 3, 13, 11],
+      )
+      const results = await Promise.all(
+        [pools, chained].map(async (graph) => {
+          const session = await ort.InferenceSession.create(writeOnnx(graph), { graphOptimizationLevel: 'disabled' })
+          return Object.values(await session.run({ x })).map(({ data }) => data)
+        }),
+      )
+      assert.equal(results[0]!.length, 5)
+      assert.deepEqual(results[1], results[0])
+    })
   })
 })
