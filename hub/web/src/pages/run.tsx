@@ -134,43 +134,45 @@ export default function RunPage() {
           </Alert>
         )}
         <Missing of={{ [t('Curves')]: metrics }} />
-        <SimpleGrid cols={{ base: 1, lg: 2 }}>
-          <Card withBorder>
-            <Text fw={600} mb="xs">
-              {t('Loss')}
-            </Text>
-            <LineChart
-              h={230}
-              data={curve('loss')}
-              dataKey="step"
-              withDots={false}
-              curveType="linear"
-              series={[
-                { name: 'loss', label: t('all'), color: 'indigo.5' },
-                { name: 'boxLoss', label: t('boxes'), color: 'teal.5' },
-                { name: 'classLoss', label: t('classes'), color: 'orange.5' },
-              ]}
-              withLegend
-              yAxisProps={{ width: 40 }}
-            />
-          </Card>
-          <Card withBorder>
-            <Text fw={600} mb="xs">
-              {t('mAP50 while training (a glance at some held-out frames)')}
-            </Text>
-            <LineChart
-              h={230}
-              data={curve('mAP50')}
-              dataKey="step"
-              series={[
-                { name: 'mAP50', color: 'indigo.5' },
-                { name: 'mAP50-95', color: 'cyan.5' },
-              ]}
-              withLegend
-              yAxisProps={{ domain: [0, 1], width: 40 }}
-            />
-          </Card>
-        </SimpleGrid>
+        {metrics.data && (
+          <SimpleGrid cols={{ base: 1, lg: 2 }}>
+            <Card withBorder>
+              <Text fw={600} mb="xs">
+                {t('Loss')}
+              </Text>
+              <LineChart
+                h={230}
+                data={curve('loss')}
+                dataKey="step"
+                withDots={false}
+                curveType="linear"
+                series={[
+                  { name: 'loss', label: t('all'), color: 'indigo.5' },
+                  { name: 'boxLoss', label: t('boxes'), color: 'teal.5' },
+                  { name: 'classLoss', label: t('classes'), color: 'orange.5' },
+                ]}
+                withLegend
+                yAxisProps={{ width: 40 }}
+              />
+            </Card>
+            <Card withBorder>
+              <Text fw={600} mb="xs">
+                {t('mAP50 while training (a glance at some held-out frames)')}
+              </Text>
+              <LineChart
+                h={230}
+                data={curve('mAP50')}
+                dataKey="step"
+                series={[
+                  { name: 'mAP50', color: 'indigo.5' },
+                  { name: 'mAP50-95', color: 'cyan.5' },
+                ]}
+                withLegend
+                yAxisProps={{ domain: [0, 1], width: 40 }}
+              />
+            </Card>
+          </SimpleGrid>
+        )}
         {report && <Report report={report} />}
         <RecipeUsed settings={settings} />
         {report?.quantization && <QuantizationCard quantization={report.quantization} />}

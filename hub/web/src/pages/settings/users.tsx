@@ -38,47 +38,49 @@ export function Users({ me }: { me: number }) {
         {t('Add a user')}
       </Button>
       <Missing of={{ [t('Users')]: users }} h={120} />
-      <Table.ScrollContainer minWidth={480}>
-        <Table>
-          <Table.Thead>
-            <Table.Tr>
-              <Table.Th>{t('Name')}</Table.Th>
-              <Table.Th>{t('Role')}</Table.Th>
-              <Table.Th>{t('Since')}</Table.Th>
-              <Table.Th>{t('May sign in')}</Table.Th>
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
-            {users.data?.map(({ id, name, role, createdAt, disabled }) => (
-              <Table.Tr key={id}>
-                <Table.Td>
-                  {name} {id === me && <Badge size="xs">{t('you')}</Badge>}
-                </Table.Td>
-                <Table.Td>
-                  <Select
-                    size="xs"
-                    w={140}
-                    value={role}
-                    disabled={id === me}
-                    data={roles.map((value) => ({ value, label: t(value) }))}
-                    onChange={(value) => value && change.mutate({ id, role: value })}
-                    aria-label={t('Role')}
-                  />
-                </Table.Td>
-                <Table.Td>{format.time(createdAt)}</Table.Td>
-                <Table.Td>
-                  <Switch
-                    checked={!disabled}
-                    disabled={id === me}
-                    onChange={(event) => change.mutate({ id, disabled: !event.currentTarget.checked })}
-                    aria-label={t('May sign in')}
-                  />
-                </Table.Td>
+      {users.data && (
+        <Table.ScrollContainer minWidth={480}>
+          <Table>
+            <Table.Thead>
+              <Table.Tr>
+                <Table.Th>{t('Name')}</Table.Th>
+                <Table.Th>{t('Role')}</Table.Th>
+                <Table.Th>{t('Since')}</Table.Th>
+                <Table.Th>{t('May sign in')}</Table.Th>
               </Table.Tr>
-            ))}
-          </Table.Tbody>
-        </Table>
-      </Table.ScrollContainer>
+            </Table.Thead>
+            <Table.Tbody>
+              {users.data.map(({ id, name, role, createdAt, disabled }) => (
+                <Table.Tr key={id}>
+                  <Table.Td>
+                    {name} {id === me && <Badge size="xs">{t('you')}</Badge>}
+                  </Table.Td>
+                  <Table.Td>
+                    <Select
+                      size="xs"
+                      w={140}
+                      value={role}
+                      disabled={id === me}
+                      data={roles.map((value) => ({ value, label: t(value) }))}
+                      onChange={(value) => value && change.mutate({ id, role: value })}
+                      aria-label={t('Role')}
+                    />
+                  </Table.Td>
+                  <Table.Td>{format.time(createdAt)}</Table.Td>
+                  <Table.Td>
+                    <Switch
+                      checked={!disabled}
+                      disabled={id === me}
+                      onChange={(event) => change.mutate({ id, disabled: !event.currentTarget.checked })}
+                      aria-label={t('May sign in')}
+                    />
+                  </Table.Td>
+                </Table.Tr>
+              ))}
+            </Table.Tbody>
+          </Table>
+        </Table.ScrollContainer>
+      )}
       <Modal opened={opened} onClose={close} title={t('Add a user')}>
         <form onSubmit={form.onSubmit((values) => add.mutate(values))}>
           <Stack>
