@@ -92,15 +92,15 @@ const matrixOne = 1 << 12
 /** Every pixel (RGB) through a matrix, rounded and cut at 0 and 255, in place; weights between -8 and 8, to 2^-12. */
 export function transformColours(pixels: Uint8Array, matrix: ColourMatrix): void {
   const start = 48
-  const memory = memoryOf(start + pixels.length + 3 * spare)
-  const weights = new Int16Array(memory, 0, 16)
-  const offsets = new Int32Array(memory, 32, 4)
+  const buffer = memoryOf(start + pixels.length + 3 * spare)
+  const weights = new Int16Array(buffer, 0, 16)
+  const offsets = new Int32Array(buffer, 32, 4)
   for (const [i, [red, green, blue, offset]] of matrix.entries()) {
     weights.set([Math.round(red * matrixOne), Math.round(green * matrixOne)], 2 * i)
     weights.set([Math.round(blue * matrixOne), 0], 8 + 2 * i)
     offsets[i] = Math.round((offset + 0.5) * matrixOne)
   }
-  const own = new Uint8Array(memory, start, pixels.length)
+  const own = new Uint8Array(buffer, start, pixels.length)
   own.set(pixels)
   recolour(start, start + pixels.length, 0)
   pixels.set(own)

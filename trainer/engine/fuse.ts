@@ -83,11 +83,12 @@ function fuseReversal(graph: Graph): Graph {
 
 /** The side of a MaxPool's square window that moves by one pixel and keeps the size of the picture; of any other null. */
 function sideOf({ op, outputs, attributes }: Node): number | null {
-  const [side, across] = intsOf(attributes.kernel_shape) ?? []
+  const [side, across, ...further] = intsOf(attributes.kernel_shape) ?? []
+  const square = further.length === 0 && side === across && side! % 2 === 1
   const ones = [attributes.strides, attributes.dilations].every((each) => (intsOf(each) ?? []).every((step) => step === 1))
   const same =
     intsOf(attributes.pads)?.every((each) => each === (side! - 1) / 2) || textOf(attributes.auto_pad, '').startsWith('SAME')
-  return op === 'MaxPool' && outputs.length === 1 && side === across && side! % 2 === 1 && ones && same ? side! : null
+  return op === 'MaxPool' && outputs.length === 1 && square && ones && same ? side! : null
 }
 
 /**
