@@ -37,9 +37,28 @@ function groupsBy<T>(items: readonly T[], keyOf: (item: T) => unknown): T[][] {
 /** Boxes that may want one cell; of more the others take what they get. */
 export const mostRivals = 4
 
+/** The same values again and again. */
+function repeated(values: readonly number[], times: number): Float32Array {
+  const all = new Float32Array(values.length * times)
+  if (times > 0) all.set(values)
+  for (let done = values.length; done < all.length; done *= 2) all.copyWithin(done, 0, done)
+  return all
+}
+
+/** Every place its own only rival, by the number of places: made once, for there are thousands in each of a training's batches. */
+const alone = new Map<number, BigInt64Array>()
+function aloneOf(positives: number): BigInt64Array {
+  const known = alone.get(positives)
+  if (known) return known
+  const made = new BigInt64Array(positives * mostRivals)
+  for (let i = 0; i < made.length; i++) made[i] = BigInt(Math.floor(i / mostRivals))
+  alone.set(positives, made)
+  return made
+}
+
 /** For each candidate the places of those that are the same cell, itself among them. */
 function rivalsOf(filled: readonly { row: number; next: number }[], positives: number): BigInt64Array {
-  const rivals = BigInt64Array.from({ length: positives * mostRivals }, (_, i) => BigInt(Math.floor(i / mostRivals)))
+  const rivals = aloneOf(positives).slice()
   for (const same of groupsBy(filled, ({ row }) => row))
     for (const { next } of same)
       for (const [i, other] of same.slice(0, mostRivals).entries()) rivals[next * mostRivals + i] = BigInt(other.next)
@@ -66,8 +85,9 @@ export function targetsOf(
   const perPicture = cells.x.length
   const index = new BigInt64Array(positives)
   const classIndex = new BigInt64Array(positives * 2)
-  const target = new Float32Array(positives * 4)
-  const centre = new Float32Array(positives * centreWidth)
+  // Padding points at the first row with weight 0; its box must be a sane one, or its gradient would be NaN times 0.
+  const target = repeated([0, 0, 8, 8], positives)
+  const centre = repeated(cells.sizes ? [4, 4, 8, 8, 8] : [4, 4, 8], positives)
   const weight = new Float32Array(positives)
   const hot = new Float32Array(oneHot ? positives * classes : 0)
   const rowWeight = new Float32Array(perPicture * pictures.length).fill(1)
@@ -110,13 +130,6 @@ export function targetsOf(
     rowWeight[row] = 1
     // A box of a class is known, whoever looked for more of its kind.
     if (partial) classWeight[row * classes + label] = 1
-  }
-  // Padding points at the first row with weight 0; its box must be a sane one, or its gradient would be NaN times 0.
-  for (let i = 0; i < positives; i++) {
-    if (weight[i] === 1) continue
-    target.set([0, 0, 8, 8], i * 4)
-    centre.set([4, 4, 8], i * centreWidth)
-    if (cells.sizes) centre.set([8, 8], i * centreWidth + 3)
   }
   return {
     index: { type: 'int64', shape: [positives, 1], data: index },
