@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { Page } from 'playwright-core'
+import { Settings } from '../../protocol/http/fleet.ts'
 import { Run } from '../../protocol/http/runs.ts'
 import { noBrowser, openPage } from '../support/browser.ts'
 import { startTestHub } from '../support/hub.ts'
@@ -97,5 +98,17 @@ describe('a page whose questions fail', { skip: noBrowser, timeout: 300_000 }, (
     await page.goto(`/data?sample=${sample}`)
     await page.getByText('Could not be loaded: History').waitFor()
     assert.equal(await page.getByText('Nobody has looked at it yet.').count(), 0)
+  })
+
+  it('says that what is shown may be old when it could not be loaded again', async (t) => {
+    const test = await startTestHub(t)
+    const page = await openPage(t, test)
+    await page.getByText('No frame has come yet').waitFor()
+    await refuse(page, /\/api\/overview$/)
+    const settings = await test.ask(Settings, 'GET', '/api/settings')
+    await test.ask(Settings, 'PUT', '/api/settings', { ...settings, labelsPerRound: settings.labelsPerRound + 1 })
+    const notice = page.getByRole('alert').filter({ hasText: 'What you see may be old' })
+    await notice.getByText(cause).waitFor()
+    assert.equal(await page.getByText('No frame has come yet').count(), 1)
   })
 })

@@ -415,6 +415,7 @@ export const chinese: Readonly<Record<string, string>> = {
   'Full report': '完整报告',
   'Where the errors are': '错误来源',
   'What mending each kind of error alone would add to AP50 (TIDE)': '单独修复每类错误可为 AP50 增加多少（TIDE）',
+  'What you see may be old': '您看到的可能已过时',
   'What you see is of {{time}}. The page tries again by itself.': '您看到的是 {{time}} 的内容。页面会自动重试。',
   'right place, wrong class': '位置对，类别错',
   'right class, poor box': '类别对，框不准',

@@ -5,15 +5,16 @@ import '@mantine/notifications/styles.css'
 import { Badge, createTheme, MantineProvider } from '@mantine/core'
 import { ModalsProvider } from '@mantine/modals'
 import { Notifications } from '@mantine/notifications'
-import { MutationCache, QueryClient, QueryClientProvider } from '@tanstack/react-query'
+import { MutationCache, QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import { createRoot } from 'react-dom/client'
 import { BrowserRouter } from 'react-router'
 import { ApiError } from './api.ts'
 import { App } from './app.tsx'
 import './i18n.ts'
-import { tellError } from './parts/tell.ts'
+import { tellError, tellStale } from './parts/tell.ts'
 
 const queries = new QueryClient({
+  queryCache: new QueryCache({ onError: (error, { state }) => state.data !== undefined && tellStale(error) }),
   mutationCache: new MutationCache({ onError: tellError }),
   defaultOptions: {
     queries: {

@@ -8,6 +8,13 @@ export function tellError(error: unknown): void {
   notifications.show({ color: 'red', title: title ?? i18n.t('That did not work'), message, autoClose: 8000 })
 }
 
+/** What is shown stays and is no longer what the hub has: said once, however many questions fail. A hub that is away is told by its page. */
+export function tellStale(error: unknown): void {
+  if (error instanceof ApiError && (error.code === 'UNREACHABLE' || error.status === 401)) return
+  const { message } = reasonOf(error)
+  notifications.show({ id: 'stale', color: 'orange', title: i18n.t('What you see may be old'), message, autoClose: 8000 })
+}
+
 /** @returns no title where the message says it all */
 export function reasonOf(error: unknown): { title: string | null; message: string } {
   return error instanceof ApiError && error.code === 'UNREACHABLE'
