@@ -97,7 +97,7 @@ describe('reading an ONNX file', () => {
     [
       'a tensor in another file',
       file({ ...whole, initializer: [{ name: 'w', dims: [2], dataType: 1, dataLocation: 1 }] }),
-      /tensor w lies in another file; save the model as one file/,
+      /tensor w lies in another file; keep it beside the model, or save the model as one file/,
     ],
     [
       'a tensor whose few bytes declare a huge size',

@@ -1,7 +1,9 @@
 /** Reads a file that nobody has vetted, loads it, runs it, tries what can be made of it, telling each step before it is taken. */
+
+import { withExternalData } from '../onnx/external-data.ts'
 import type { Graph } from '../onnx/graph.ts'
 import { headerOf } from '../onnx/header.ts'
-import { decodeModel, graphOf, readModelFile } from '../onnx/read.ts'
+import { decodeModel, graphOf, maxModelBytes, readModelFile, readOnnx } from '../onnx/read.ts'
 import { refuseUnsupported } from '../onnx/support.ts'
 import type { PictureSize, ProbeMessage, Verdict } from './inspection.ts'
 
@@ -32,9 +34,11 @@ export async function probeFile(
       cure: 'export it again without its own suppression (--end2end, nms), which is what branches and loops',
     }),
   })
+  let complete: Uint8Array
   let graph: Graph
   try {
-    graph = graphOf(model)
+    complete = await withExternalData(file, bytes, maxModelBytes)
+    graph = complete === bytes ? graphOf(model) : readOnnx(complete)
     await say({ kind: 'doing', what: 'inferring its shapes' })
     refuseUnsupported(graph)
     // What reads the file only is loaded only then: a file that is no model is told at once.
@@ -45,7 +49,7 @@ export async function probeFile(
     for (const kind of ['run', 'adopt', 'fineTune'] as const) await say({ kind, verdict: refused(words(error)) })
     return
   }
-  await say({ kind: 'run', verdict: await runVerdict(bytes, graph, size, say) })
+  await say({ kind: 'run', verdict: await runVerdict(complete, graph, size, say) })
   if (!whole) return
   await say({ kind: 'doing', what: 'trying the adapters' })
   const { adoptVerdict, deployedVerdicts, fineTuneVerdict, fitting } = await import('./verdicts.ts')

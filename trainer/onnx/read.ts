@@ -2,6 +2,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { MuninnError } from '../../protocol/errors.ts'
 import { allocate, nameOfCode, typeOfCode } from './data-types.ts'
+import { withExternalData } from './external-data.ts'
 import { type Attribute, elementCount, type Graph, type Node, type TensorData, type ValueInfo } from './graph.ts'
 import { Model, Tensor } from './proto.ts'
 import { bad, bytes, integer, list, type Raw, text } from './raw.ts'
@@ -11,9 +12,9 @@ export const maxModelBytes = 512 * 1024 * 1024
 
 const decoder = new TextDecoder()
 
-/** @throws MuninnError BAD_MODEL, TOO_LARGE */
+/** A file, with what it keeps in files beside it. @throws MuninnError NOT_FOUND, BAD_MODEL, TOO_LARGE */
 export async function readOnnxFile(path: string): Promise<Graph> {
-  return readOnnx(await readModelFile(path))
+  return readOnnx(await withExternalData(path, await readModelFile(path), maxModelBytes))
 }
 
 /** The bytes of a file that may be a model: no folder, no pipe, not too large. @throws MuninnError NOT_FOUND, TOO_LARGE */
@@ -136,7 +137,8 @@ function readTensor(raw: Raw): TensorData {
   const shape = list(raw.dims).map(integer)
   const code = integer(raw.dataType)
   const type = typeOfCode(code)
-  if (integer(raw.dataLocation) === 1) throw bad(`tensor ${name} lies in another file; save the model as one file`)
+  if (integer(raw.dataLocation) === 1)
+    throw bad(`tensor ${name} lies in another file; keep it beside the model, or save the model as one file`)
   if (type === 'other' || type === 'string')
     throw bad(`tensor ${name} has the data type ${nameOfCode(code)}, which is not supported`)
   const count = elementCount(shape)
