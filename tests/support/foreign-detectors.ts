@@ -262,7 +262,8 @@ export const yolov5Anchors = [
  * @param decoded false: the three maps alone, as for training
  * @param end YOLOv7's [n, 7] of the boxes that its own suppression leaves, with the number of the picture in front and class and score behind
  */
-export function yolov5Net(layout: ForeignOptions, decoded = true, end = false): Graph {
+/** `decoded`: false gives the maps, `sigmoids` rows of their sigmoids (YOLOv5-Lite). */
+export function yolov5Net(layout: ForeignOptions, decoded: boolean | 'sigmoids' = true, end = false): Graph {
   const net = new Net(layout)
   const { g } = net
   const { classes, width, height } = layout
@@ -287,9 +288,44 @@ export function yolov5Net(layout: ForeignOptions, decoded = true, end = false): 
     return g.reshape(g.concat([centre, size, rest], 4), [1, 3 * h * w, row])
   })
   if (!decoded) return net.done(raw, ['output', '350', '498'], layout.opset)
+  if (decoded === 'sigmoids') {
+    const joined = g.concat(
+      raw.map((map) => g.reshape(map, [1, -1, row])),
+      1,
+    )
+    return net.done([g.sigmoid(joined)], ['output'], layout.opset)
+  }
   if (end) return net.done([yolov7End(g, g.concat(rows, 1), layout)], ['output'], layout.opset)
   // Older exports also give the raw maps.
   return net.done([g.concat(rows, 1), ...raw], ['output', '350', '498', '646'], layout.opset)
+}
+
+export const yoloFastestV2Anchors = [12.64, 19.39, 37.88, 51.48, 55.71, 138.31, 126.91, 78.23, 131.57, 214.55, 279.92, 258.87]
+
+/** `form`: each grid's maps side by side, the cells of both in one list, or the maps alone. */
+export function yoloFastestV2Net(layout: ForeignOptions, form: 'grids' | 'list' | 'maps' = 'grids'): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const { classes, width, height } = layout
+  const image = g.input('input.1', 'float32', [1, 3, height, width])
+  const grids = net
+    .features(image, [16, 32])
+    .map((x, i) => [
+      net.head(`reg${i}`, x, 12),
+      net.head(`obj${i}`, x, 3, () => (layout.loud ? 0 : -4)),
+      net.head(`cls${i}`, x, classes),
+    ])
+  if (form === 'maps') return net.done(grids.flat(), ['777', '778', '779', '780', '781', '782'], layout.opset)
+  const beside = grids.map(([box, object, kinds]) => {
+    const softmax = g.op('Softmax', [kinds!], { attributes: { axis: 1 } })
+    return g.transpose(g.concat([g.sigmoid(box!), g.sigmoid(object!), softmax], 1), [0, 2, 3, 1])
+  })
+  if (form === 'grids') return net.done(beside, ['794', '796'], layout.opset)
+  const list = g.concat(
+    beside.map((each) => g.reshape(each, [-1, 15 + classes])),
+    0,
+  )
+  return net.done([list], ['845'], layout.opset)
 }
 
 function yolov7End(g: GraphBuilder, rows: Value, { classes, width }: Layout): Value {

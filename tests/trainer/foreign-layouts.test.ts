@@ -25,6 +25,8 @@ import {
   ssdNet,
   ultraLightNet,
   ultraLightSides,
+  yoloFastestV2Anchors,
+  yoloFastestV2Net,
   yolov5Anchors,
   yolov5Net,
   yolov8Net,
@@ -375,31 +377,73 @@ const cases: Case[] = [
     architecture: 'yolov5',
     head: 'anchors',
   },
-  {
-    name: 'YOLOv5 without decoding',
-    adapter: 'yolov5',
-    graph: yolov5Net(layout, false),
-    prepare: share,
-    bgr: false,
-    options: { anchors: yolov5Anchors.flat() },
-    decode: (outputs) =>
-      ['output', '350', '498'].flatMap((name, level) => {
-        const stride = [8, 16, 32][level]!
-        const cells = cellsOf(size.width, size.height, stride)
-        return rowsOf(outputs[name]!, 5 + C).map((row, i) => {
-          const [x, y, w, h, object, ...kinds] = row.map(sigmoid)
-          const [gx, gy] = cells[i % cells.length]!
-          const anchor = Math.floor(i / cells.length)
-          const [aw, ah] = yolov5Anchors[level]!.slice(anchor * 2, anchor * 2 + 2)
-          return {
-            box: centred((2 * x! - 0.5 + gx) * stride, (2 * y! - 0.5 + gy) * stride, (2 * w!) ** 2 * aw!, (2 * h!) ** 2 * ah!),
-            scores: kinds.map((kind) => kind * object!),
-          }
-        })
+  ...(
+    [
+      ['YOLOv5 without decoding', false],
+      ['YOLOv5-Lite, rows of sigmoids', 'sigmoids'],
+    ] as const
+  ).map(
+    ([name, decoded]): Case => ({
+      name,
+      adapter: 'yolov5',
+      graph: yolov5Net(layout, decoded),
+      prepare: share,
+      bgr: false,
+      options: { anchors: yolov5Anchors.flat() },
+      decode: (outputs) => {
+        const names = decoded ? ['output'] : ['output', '350', '498']
+        const rows = names.flatMap((each) => rowsOf(outputs[each]!, 5 + C))
+        return [8, 16, 32]
+          .flatMap((stride, level) =>
+            [0, 1, 2].flatMap((anchor) => {
+              const [aw, ah] = yolov5Anchors[level]!.slice(anchor * 2, anchor * 2 + 2) as [number, number]
+              return cellsOf(size.width, size.height, stride).map((cell) => ({ cell, stride, aw, ah }))
+            }),
+          )
+          .map(({ cell: [gx, gy], stride, aw, ah }, i) => {
+            const [x, y, w, h, object, ...kinds] = decoded ? rows[i]! : rows[i]!.map(sigmoid)
+            return {
+              box: centred((2 * x! - 0.5 + gx) * stride, (2 * y! - 0.5 + gy) * stride, (2 * w!) ** 2 * aw, (2 * h!) ** 2 * ah),
+              scores: kinds.map((kind) => kind * object!),
+            }
+          })
+      },
+      architecture: 'yolov5',
+      head: 'anchors',
+    }),
+  ),
+  ...(['grids', 'list'] as const).flatMap((form) =>
+    [undefined, yoloFastestV2Anchors.map((each) => each / 2)].map(
+      (anchors): Case => ({
+        name: `Yolo-FastestV2, ${form}${anchors ? ', anchors told' : ''}`,
+        adapter: 'yolo-fastestv2',
+        graph: yoloFastestV2Net(layout, form),
+        prepare: share,
+        bgr: true,
+        ...(anchors && { options: { anchors } }),
+        decode: (outputs) => {
+          const cells = gridOf([16, 32])
+          return Object.values(outputs)
+            .flatMap((data) => rowsOf(data, 15 + C))
+            .flatMap((row, i) => {
+              const { x: gx, y: gy, stride } = cells[i]!
+              return [0, 1, 2].map((anchor) => {
+                const [x, y, w, h] = row.slice(anchor * 4) as [number, number, number, number]
+                const at = (stride === 16 ? 0 : 6) + anchor * 2
+                const [aw, ah] = (anchors ?? yoloFastestV2Anchors).slice(at, at + 2) as [number, number]
+                return {
+                  box: centred((2 * x - 0.5 + gx) * stride, (2 * y - 0.5 + gy) * stride, (2 * w) ** 2 * aw, (2 * h) ** 2 * ah),
+                  scores: row.slice(15).map((kind) => kind * row[12 + anchor]!),
+                }
+              })
+            })
+        },
+        architecture: 'yolo-fastestv2',
+        head: 'yolo-fastestv2',
+        resize: 'stretch',
       }),
-    architecture: 'yolov5',
-    head: 'anchors',
-  },
+    ),
+  ),
   ...(
     [
       ['YOLOv8', {}],
@@ -813,9 +857,23 @@ describe('a published layout', () => {
   })
 
   it('of YOLOv5 without decoding is refused without its anchors, with the cure', async () => {
-    const graph = yolov5Net(layout, false)
-    await assert.rejects(adopt(graph, adapters.yolov5!, { classes }), /anchors are not in the file.*--anchors/)
-    await assert.rejects(adopt(graph, adapters.yolov5!, { classes, anchors: [1, 2] }), /has 9 anchors, and 1 widths/)
+    for (const decoded of [false, 'sigmoids'] as const) {
+      const graph = yolov5Net(layout, decoded)
+      await assert.rejects(
+        adopt(graph, adapters.yolov5!, { classes }),
+        /anchors are not in the file.*YOLOv5's own are --anchors 10,13,/,
+      )
+      await assert.rejects(adopt(graph, adapters.yolov5!, { classes, anchors: [1, 2] }), /have 3, 3, 3 anchors, and 1 widths/)
+    }
+  })
+
+  it('of Yolo-FastestV2 whose maps stand alone is the same network', async () => {
+    const made = async (form: 'maps' | 'grids') => {
+      const { core, specification } = await adopt(yoloFastestV2Net(layout, form), adapters.auto!, { classes })
+      const { nodes, outputs } = pruned(core)
+      return { nodes: nodes.map(({ op }) => op), outputs, ...specification }
+    }
+    assert.deepEqual(await made('maps'), await made('grids'))
   })
 
   it('with a sigmoid left out is refused, not misread', async () => {
@@ -918,7 +976,7 @@ describe('a published layout', () => {
     )
     await assert.rejects(
       adopt(raw, adapters.ssd!, { classes, anchors: [10, 20] }),
-      /have 3, 2, 2 priors, and 1 widths and heights/,
+      /have 3, 2, 2 anchors, and 1 widths and heights/,
     )
   })
 

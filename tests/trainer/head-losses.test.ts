@@ -34,7 +34,6 @@ const reference = parseJson(Reference, await readFile(file, 'utf8'), 'head-losse
 
 const size = { width: 64, height: 64 }
 const batch = 2
-const strides = [8, 16, 32]
 const classes = ['a', 'b', 'c']
 const positives = 6
 const anchors: [number, number][][] = [
@@ -109,12 +108,13 @@ function lossGraph(head: Exclude<Specification['head'], 'fixed'>, bins: number) 
     head,
     rows: 'rows',
     feature: 'rows',
-    strides,
+    strides: [8, 16, 32],
     classifiers: [],
     nms: 'per-class',
     nmsIou: 0.5,
     bins,
     ...(head === 'anchors' && { anchors }),
+    ...(head === 'yolo-fastestv2' && { strides: [16, 32], anchors: anchors.slice(1) }),
   }
   const cells = cellsOf({ ...size, ...specification })
   const width = rowWidth(specification)
@@ -165,7 +165,17 @@ function lossGraph(head: Exclude<Specification['head'], 'fixed'>, bins: number) 
   return { graph: g.graph, numbers }
 }
 
-const heads = ['distribution', 'nanodet-plus', 'picodet', 'yolov8', 'anchors', 'yolox', 'yunet', 'fastestdet'] as const
+const heads = [
+  'distribution',
+  'nanodet-plus',
+  'picodet',
+  'yolov8',
+  'anchors',
+  'yolo-fastestv2',
+  'yolox',
+  'yunet',
+  'fastestdet',
+] as const
 
 describe('the losses of a head', () => {
   for (const [called, head, bins] of [

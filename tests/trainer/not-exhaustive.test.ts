@@ -53,6 +53,7 @@ const heads: Record<Exclude<Specification['head'], 'fixed'>, Partial<Specificati
   yolov8: { bins: 8 },
   yunet: {},
   anchors: { anchors: shapes.map((level) => [...level]) },
+  'yolo-fastestv2': { anchors: shapes.map((level) => [...level]) },
   priors: { anchors: shapes.map((level) => [...level]), variances: [0.1, 0.2] },
 }
 

@@ -27,8 +27,8 @@ export interface TrainableEnding extends Ending {
   /** What the specification needs beside what is known here. */
   readonly fields: Pick<Specification, 'strides' | 'nms' | 'nmsIou'> &
     Partial<Pick<Specification, 'cellOffset' | 'evenCells' | 'clampedCells' | 'anchors' | 'variances' | 'bins'>>
-  /** Of each grid: the map that has a filter per class, and what lies beside the classes in each anchor's block of its channels. */
-  readonly classMaps: readonly { map: string; before: number; after: number }[]
+  /** Of each grid: the map that has a filter per class, and what lies beside the classes in each anchor's block of its channels; `shared`: the anchors have one block. */
+  readonly classMaps: readonly { map: string; before: number; after: number; shared?: true }[]
   /** What of the file's outputs must follow from the rows, in each form in which the family is exported. */
   readonly own: readonly (readonly OwnOutput[])[]
 }
@@ -55,8 +55,8 @@ export async function trainableOrWhy(ending: TrainableEnding): Promise<Adopted |
 function build(ending: TrainableEnding): Adopted {
   const { foreign, head, levels, fields } = ending
   const perLevel = levels.map((_, level) => fields.anchors?.[level]?.length ?? 1)
-  const known = ending.classMaps.map(({ map, before, after }, level) => {
-    return filtersOf(foreign, map)?.map((found) => ({ ...found, anchors: perLevel[level]!, before, after }))
+  const known = ending.classMaps.map(({ map, before, after, shared }, level) => {
+    return filtersOf(foreign, map)?.map((found) => ({ ...found, anchors: shared ? 1 : perLevel[level]!, before, after }))
   })
   const classifiers = known.every((each) => each !== undefined) ? known.flat() : []
   const { g, image } = begun(ending, classifiers)

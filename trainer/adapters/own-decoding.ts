@@ -12,7 +12,7 @@ import { GraphBuilder, type Value } from '../graph/builder.ts'
 import { writeOnnx } from '../onnx/write.ts'
 import type { Foreign } from './foreign.ts'
 import { filledMaps, runEnd } from './probe.ts'
-import { mapOf, type Part, partValue, rowsOf } from './rows.ts'
+import { isProbable, mapOf, type Part, partValue, rowsOf } from './rows.ts'
 import { ownName } from './settle.ts'
 
 /** What the head makes of the maps, all [n, ..], and its cells grid by grid. */
@@ -49,7 +49,7 @@ export async function disagreement(
 ): Promise<string | undefined> {
   const random = new Random(5)
   const parts = levels.flat()
-  const probable = new Set(parts.filter((part) => typeof part !== 'string').map(mapOf))
+  const probable = new Set(parts.filter(isProbable).map(mapOf))
   const maps = filledMaps(foreign, [...new Set(parts.map(mapOf))], (map) =>
     probable.has(map) ? random.uniform() : random.normal() * 0.8,
   )

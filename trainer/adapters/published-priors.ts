@@ -150,7 +150,7 @@ export function toldPriors(
   if (told.length !== 2 * count)
     throw misfit(
       family,
-      `its cells have ${grids.map(({ perCell }) => perCell).join(', ')} priors, and ${told.length / 2} widths and heights were given`,
+      `its cells have ${grids.map(({ perCell }) => perCell).join(', ')} anchors, and ${told.length / 2} widths and heights were given`,
     )
   let at = 0
   return grids.map(({ perCell }) => Array.from({ length: perCell }, () => [told[at++]!, told[at++]!]))

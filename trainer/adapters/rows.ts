@@ -1,13 +1,21 @@
 /** Rows of a head from the maps of a foreign network. */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 
-/** A map of a foreign network, or one that holds probabilities where the head wants their logits. */
-export type Part = string | { readonly probabilities: string }
-export const mapOf = (part: Part): string => (typeof part === 'string' ? part : part.probabilities)
+/** A map of a foreign network, one that holds probabilities where the head wants their logits, or one that so many anchors have in common. */
+export type Part = string | { readonly probabilities: string } | { readonly shared: string; readonly anchors: number }
+
+export const isProbable = (part: Part): part is { readonly probabilities: string } =>
+  typeof part !== 'string' && 'probabilities' in part
+
+export function mapOf(part: Part): string {
+  if (typeof part === 'string') return part
+  return isProbable(part) ? part.probabilities : part.shared
+}
 
 /** What the head wants of a part. */
 export function partValue(g: GraphBuilder, part: Part): Value {
   if (typeof part === 'string') return g.value(part)
+  if (!isProbable(part)) return g.concat(Array<Value>(part.anchors).fill(g.value(part.shared)), 1)
   const bounded = g.op('Clip', [g.value(part.probabilities), g.constant(1e-6), g.constant(1 - 1e-6)])
   return g.log(g.div(bounded, g.sub(g.constant(1), bounded)))
 }

@@ -8,13 +8,26 @@ import { otherTask } from './other-task.ts'
 import { picodet } from './picodet.ts'
 import { raw } from './raw.ts'
 import { ssd } from './ssd.ts'
+import { yoloFastestV2 } from './yolo-fastestv2.ts'
 import { yolov5 } from './yolov5.ts'
 import { yolov8 } from './yolov8.ts'
 import { yolox } from './yolox.ts'
 import { yunet } from './yunet.ts'
 
 /** In the order in which `auto` tries them: the more a family asks of the structure, the earlier. */
-const families: Readonly<Record<string, Adapter>> = { yolox, fastestdet, yunet, nanodet, picodet, yolov5, yolov8, ssd, detr, raw }
+const families: Readonly<Record<string, Adapter>> = {
+  yolox,
+  fastestdet,
+  'yolo-fastestv2': yoloFastestV2,
+  yunet,
+  nanodet,
+  picodet,
+  yolov5,
+  yolov8,
+  ssd,
+  detr,
+  raw,
+}
 
 /** Most families fail at the shapes of the outputs; a reason from further in says more, and is read first. */
 export const furtherFirst = (reasons: readonly string[]): string[] => reasons.toSorted((a, b) => depth(b) - depth(a))

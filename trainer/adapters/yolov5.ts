@@ -1,7 +1,8 @@
 /**
  * YOLOv5's output (Ultralytics, 2020; also YOLOv7, also where it chooses the best inside): [1, rows, 5 + C] of boxes x y w h in pixels, objectness and class scores, three anchors a
  * cell; RGB / 255. Trained from the maps before decoding, where they are found and decode as published; run as it is where not. Exports
- * without decoding have one map a grid, [1, 3, h, w, 5 + C] or [1, 3 (5 + C), h, w]; their anchors are not in the file and must be told.
+ * without decoding have such rows of the maps' own numbers or of their sigmoids (YOLOv5-Lite), or one map a grid, [1, 3, h, w, 5 + C] or
+ * [1, 3 (5 + C), h, w]; their anchors are not in the file and must be told.
  */
 import { columns } from '../detector/heads/head.ts'
 import type { GraphBuilder, Value } from '../graph/builder.ts'
@@ -12,6 +13,7 @@ import type { Foreign } from './foreign.ts'
 import { asCentred, type OwnOutput } from './own-decoding.ts'
 import { formOnGrid, layoutsOf, onSample, refuseNoProbabilities, rowsIn } from './plausible.ts'
 import { filledMaps, runEnd } from './probe.ts'
+import { toldPriors } from './published-priors.ts'
 
 const family = 'YOLOv5'
 const nms = { nms: 'class-agnostic', nmsIou: 0.45 } as const
@@ -38,7 +40,7 @@ export const yolov5: Adapter = async (whole, options) => {
       family,
       `its outputs are ${foreign.describeOutputs()}; with ${width - 5} classes [1, rows, ${width}], or a map of each grid [1, 3, h, w, ${width}], is wanted`,
     )
-  const build = (grids: readonly Grid[], anchors: Anchors, own: readonly OwnOutput[]) => ({
+  const build = (grids: readonly Grid[], anchors: Anchors, own: readonly (readonly OwnOutput[])[]) => ({
     ...common,
     why: `${grids.length} grids with ${anchors[0]!.length} anchors a cell, rows of box, objectness and ${width - 5} classes${inside?.chosen ? ', of which the file would choose the best' : ''}`,
     head: 'anchors' as const,
@@ -52,11 +54,11 @@ export const yolov5: Adapter = async (whole, options) => {
       ...nms,
     },
     classMaps: grids.map(({ map }) => ({ map, before: 5, after: 0 })),
-    own: [own],
+    own,
   })
   if (!output) {
     const grids = heads.map(({ grid }) => grid)
-    return await trainableCore(build(grids, toldAnchors(options.anchors, grids), ownHeads(heads, width)))
+    return await trainableCore(build(grids, toldAnchors(options.anchors, foreign, grids), [ownHeads(heads, width)]))
   }
   const count = foreign.shape(output)[1]!
   if (!isRows(count)) throw misfit(family, `its ${count} rows are not the anchors of grids with strides of 8 to 32`)
@@ -64,9 +66,13 @@ export const yolov5: Adapter = async (whole, options) => {
   const anchors = grids.length > 0 ? await anchorsOf(foreign, grids, output, width) : undefined
   let why = 'its grids were not found'
   if (anchors) {
-    const made = await trainableOrWhy(build(grids, anchors, [ownRows(output, grids, width)]))
+    const made = await trainableOrWhy(build(grids, anchors, [[ownRows(output, grids, width)]]))
     if (typeof made !== 'string') return made
     why = made
+    // Not decoded at all? Its rows do not hang on anchors then: any will do to find that out.
+    const own = undecoded.map((op) => [ownNumbers(output, grids, width, op)])
+    const plain = await trainableOrWhy(build(grids, anchors, own))
+    if (typeof plain !== 'string') return await trainableCore(build(grids, toldAnchors(options.anchors, foreign, grids), own))
   } else if (grids.length > 0) why = 'its grids decode otherwise than published'
   if (inside) throw misfit(family, `the rows of which it chooses the best cannot be trained: ${why}`)
   return await run({ ...common, why }, output, width)
@@ -94,6 +100,18 @@ const ownRows = (output: string, grids: readonly Grid[], width: number): OwnOutp
       0,
     )
   },
+})
+
+const undecoded = ['Sigmoid', 'Identity'] as const
+
+/** Rows of the maps' own numbers, or of their sigmoids. */
+const ownNumbers = (output: string, grids: readonly Grid[], width: number, op: (typeof undecoded)[number]): OwnOutput => ({
+  output,
+  make: (g, { rows, ofLevel }) =>
+    g.concat(
+      grids.map(({ perCell }, level) => byAnchor(g, ofLevel(g.op(op, [columns(g, rows, 0, width)]), level), perCell)),
+      0,
+    ),
 })
 
 interface Head {
@@ -125,20 +143,25 @@ const ownHeads = (heads: readonly Head[], width: number): OwnOutput[] =>
       : [{ output, make: (g, { rows, ofLevel }) => byAnchor(g, ofLevel(columns(g, rows, 0, width), level), grid.perCell) }],
   )
 
-function toldAnchors(told: readonly number[] | undefined, grids: readonly Grid[]): Anchors {
+/** What most of its kin were trained with, for people who know no more of a file than whose it is. */
+const published = [
+  { name: "YOLOv5's", sizes: '10,13,16,30,33,23,30,61,62,45,59,119,116,90,156,198,373,326' },
+  { name: "YOLOv7's", sizes: '12,16,19,36,40,28,36,75,76,55,72,146,142,110,192,243,459,401' },
+]
+
+function toldAnchors(told: readonly number[] | undefined, foreign: Foreign, grids: readonly Grid[]): Anchors {
   const count = grids.reduce((sum, { perCell }) => sum + perCell, 0)
+  const usual = published.map(({ name, sizes }) => `${name} own are --anchors ${sizes}`).join(', ')
   if (!told)
     throw misfit(
       family,
-      `its maps are not decoded inside, and anchors are not in the file: export it with decoding, or tell the ${count} sizes it was trained with (--anchors 10,13,16,30,33,23,...)`,
+      `it is not decoded inside, and anchors are not in the file: export it with decoding, or tell the ${count} sizes it was trained with (${count === 9 ? usual : '--anchors 10,13,16,30,33,23,...'})`,
     )
-  if (told.length !== 2 * count)
-    throw misfit(family, `it has ${count} anchors, and ${told.length / 2} widths and heights were given`)
-  const sizes = Array.from({ length: count }, (_, i): [number, number] => [told[i * 2]!, told[i * 2 + 1]!])
-  return grids.map(({ perCell }, level) => {
-    const from = grids.slice(0, level).reduce((sum, each) => sum + each.perCell, 0)
-    return sizes.slice(from, from + perCell)
+  const shapes = grids.map(({ map, perCell }) => {
+    const [, , rows, across] = foreign.shape(map) as [number, number, number, number]
+    return { columns: across, rows, perCell }
   })
+  return toldPriors(family, told, shapes)
 }
 
 /** Its own boxes and scores. @throws MuninnError BAD_MODEL when they are none */

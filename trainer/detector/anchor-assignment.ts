@@ -37,30 +37,29 @@ export function assignByOverlap(truths: readonly Box[], cells: Cells): Assignmen
   return settled(claims)
 }
 
-/** Most times that an anchor may be wider, narrower, higher or lower than its box. */
-const shapeLimit = 4
-
 /**
- * YOLOv5's matching: every anchor whose shape is within a factor of four, in the cell of the box's centre and in the two neighbours
+ * YOLOv5's matching: every anchor whose shape is within a factor (four there), in the cell of the box's centre and in the two neighbours
  * that the centre is nearest to. A box that no anchor fits has the one of the nearest shape.
  */
-export function assignByShape(truths: readonly Box[], cells: Cells): Assignment[] {
-  const claims = truths.flatMap((box, truth): Claim[] => {
-    const [width, height] = [box[2] - box[0], box[3] - box[1]]
-    const [cx, cy] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
-    const near: (Claim & { mismatch: number })[] = []
-    for (let cell = 0; cell < cells.x.length; cell++) {
-      const stride = cells.stride[cell]!
-      const [dx, dy] = [Math.abs(cells.x[cell]! - cx) / stride, Math.abs(cells.y[cell]! - cy) / stride]
-      // The cell's own square, and a neighbour's half: one axis may be off by up to a cell, never both.
-      if (Math.max(dx, dy) > 1 || Math.min(dx, dy) > 0.5) continue
-      const [w, h] = [cells.sizes!.width[cell]!, cells.sizes!.height[cell]!]
-      const mismatch = Math.max(w / width, width / w, h / height, height / h)
-      near.push({ cell, truth, mismatch, merit: -mismatch - Math.max(dx, dy) })
-    }
-    const fitting = near.filter(({ mismatch }) => mismatch < shapeLimit)
-    if (fitting.length > 0) return fitting
-    return near.sort((a, b) => b.merit - a.merit).slice(0, 1)
-  })
-  return settled(claims)
-}
+export const assignByShape =
+  (factor: number) =>
+  (truths: readonly Box[], cells: Cells): Assignment[] => {
+    const claims = truths.flatMap((box, truth): Claim[] => {
+      const [width, height] = [box[2] - box[0], box[3] - box[1]]
+      const [cx, cy] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
+      const near: (Claim & { mismatch: number })[] = []
+      for (let cell = 0; cell < cells.x.length; cell++) {
+        const stride = cells.stride[cell]!
+        const [dx, dy] = [Math.abs(cells.x[cell]! - cx) / stride, Math.abs(cells.y[cell]! - cy) / stride]
+        // The cell's own square, and a neighbour's half: one axis may be off by up to a cell, never both.
+        if (Math.max(dx, dy) > 1 || Math.min(dx, dy) > 0.5) continue
+        const [w, h] = [cells.sizes!.width[cell]!, cells.sizes!.height[cell]!]
+        const mismatch = Math.max(w / width, width / w, h / height, height / h)
+        near.push({ cell, truth, mismatch, merit: -mismatch - Math.max(dx, dy) })
+      }
+      const fitting = near.filter(({ mismatch }) => mismatch < factor)
+      if (fitting.length > 0) return fitting
+      return near.sort((a, b) => b.merit - a.merit).slice(0, 1)
+    })
+    return settled(claims)
+  }

@@ -16,6 +16,7 @@ export const Head = Type.Enum([
   'yolov8',
   'yunet',
   'anchors',
+  'yolo-fastestv2',
   'priors',
   'fixed',
 ])

@@ -21,12 +21,15 @@ const words = (error: unknown): string => (error instanceof Error ? error.messag
 
 const mostClasses = 1000
 
-/** Counts of classes that the sizes of the outputs allow: with 4 box numbers, objectness, a background class, 4 distributions of 8 or 11, 32 masks, or alone. */
+/** Counts of classes that the sizes of the outputs allow: with 4 box numbers, objectness, a background class, 4 distributions of 8 or 11, 32 masks, three anchors that share the classes, or alone. */
 function classCounts(foreign: Foreign): number[] {
   const sizes = foreign.graph.outputs.flatMap(({ name }) => foreign.shape(name))
   const ascending = (counts: readonly number[]) =>
     counts.filter((count) => Number.isInteger(count) && count > 0 && count <= mostClasses).sort((a, b) => a - b)
-  const given = sizes.flatMap((size) => [size - 5, size - 4, size - 32, size - 44, size - 1, size - 64, size, size / 3 - 5])
+  const given = sizes.flatMap((size) => [
+    ...[size - 5, size - 4, size - 32, size - 44, size - 1, size - 64, size - 15],
+    ...[size, size / 3 - 5],
+  ])
   // Rows of which a file chooses the best inside tell it, where its outputs do not.
   const inside = foreign.widthsInside().flatMap((size) => [size - 5, size - 4, size - 36])
   // Where a class is a number in a row, any count that is large enough will do.
@@ -102,6 +105,12 @@ function withoutRule({ nodes, initializers }: Graph): Node[] {
 const noAdapter =
   'write an adapter, one small file as trainer/adapters/yolox.ts; or export the model without its own suppression, as its authors train it'
 
+/** What helps where no adapter takes a file: of those that only lack its anchors, to tell them. */
+function cureOf(misfits: readonly string[]): string {
+  const lacking = misfits.find((each) => each.includes('--anchors'))
+  return lacking ? `tell its anchors: muninn adopt --adapter ${lacking.split(':')[0]} --anchors ..., as above` : noAdapter
+}
+
 const detectorWanted = 'give a network that finds objects: one with boxes and scores among its outputs'
 
 export function adoptVerdict({ fit, misfits, note, other }: Tried): Verdict {
@@ -110,7 +119,7 @@ export function adoptVerdict({ fit, misfits, note, other }: Tried): Verdict {
     return {
       can: false,
       why: ['no adapter takes it', ...(note ? [note] : []), ...furtherFirst(misfits)].join('\n'),
-      cure: noAdapter,
+      cure: cureOf(misfits),
     }
   const { specification, width, height, why } = fit.adopted
   const noted = note ? `; ${note}` : ''
@@ -174,12 +183,12 @@ function trainingVerdict(
 }
 
 /** What was adopted is asked first; without that, the ops alone. */
-export function fineTuneVerdict(graph: Graph, { fit, settled, other }: Tried): Verdict {
+export function fineTuneVerdict(graph: Graph, { fit, misfits, settled, other }: Tried): Verdict {
   if (fit) return trainingVerdict(fit.adapter, fit.adopted.core, fit.adopted.specification, fit.adopted)
   const lacking = withoutRule(settled ?? upgrade(graph))
   if (lacking.length === 0 && other) return { can: false, why: other, cure: detectorWanted }
   if (lacking.length === 0)
-    return { can: false, why: 'every op has a gradient rule, but no adapter knows its loss', cure: noAdapter }
+    return { can: false, why: 'every op has a gradient rule, but no adapter knows its loss', cure: cureOf(misfits) }
   const named = lacking.map(({ op, name, outputs }) => `${op} (node ${ownName(name || outputs[0]!)})`)
   return {
     can: false,

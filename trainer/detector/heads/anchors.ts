@@ -5,8 +5,18 @@
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
 import { assignByShape } from '../anchor-assignment.ts'
 import { cellsOf } from '../cells.ts'
-import { chosenClassWeight, completeIou, crossEntropy, given, objectWeight, perPositive, qualityOf } from './box-loss.ts'
-import { type Centres, columns, type HeadKind } from './head.ts'
+import {
+  chosenClassWeight,
+  completeIou,
+  crossEntropy,
+  given,
+  lookedForOnly,
+  objectWeight,
+  perPositive,
+  qualityOf,
+  softmaxCrossEntropy,
+} from './box-loss.ts'
+import { type Centres, columns, type HeadKind, type HeadLosses, type LossInput } from './head.ts'
 
 const lead = 5
 
@@ -24,7 +34,7 @@ export const anchors: HeadKind = {
   otherColumns: () => lead,
   newClassBias: -2,
   oneHot: true,
-  assign: assignByShape,
+  assign: assignByShape(4),
   boxes,
   scores: (g, { classes }, rows) =>
     g.mul(g.sigmoid(columns(g, rows, lead, lead + classes.length)), g.sigmoid(columns(g, rows, 4, 5))),
@@ -33,46 +43,89 @@ export const anchors: HeadKind = {
    * objectness with the overlap as target, the mean over a grid's rows times its balance; summed over grids. Also with one class, whose filter may be new.
    */
   losses: (input) => {
-    const { g, specification, rows, chosen, centres, target, weight, index, oneHot } = input
+    const { g, specification, rows, chosen, centres, weight, oneHot } = input
     const { width, height } = centres
-    const last = lead + specification.classes.length
-    const rowWeight = objectWeight(input, () => g.sigmoid(columns(g, rows, lead, last)))
-    const { levels } = cellsOf({ width, height, ...specification })
-    const grids = specification.strides.length
-    const share = 3 / grids
-    const overlap = completeIou(g, boxes(g, specification, chosen(0, lead), centres), target)
-    const quality = qualityOf(g, overlap, weight)
-    const hits = g.op('ScatterND', [g.filled([rows.shape[0]!, 1]), index, quality], { attributes: { reduction: 'add' } })
-    const wanted = given(g, g.min(hits, g.constant(1)), 'object')
-    const surprise = g.mul(crossEntropy(g, columns(g, rows, 4, 5), wanted), rowWeight)
-    const byPicture = g.reshape(surprise, [-1, levels.at(-1)!])
     const classes = specification.classes.length
+    const grids = specification.strides.length
     const lookedFor = chosenClassWeight(input)
-    const surprises = crossEntropy(g, chosen(lead, last), oneHot!)
-    const entropy = g.mean(lookedFor ? g.mul(surprises, lookedFor) : surprises, [1], true)
-    const sums = specification.strides.map((stride, level) => {
-      const own = g.op('Cast', [g.op('Equal', [centres.stride, g.constant(stride)])], { attributes: { to: 1 } })
-      const here = g.mul(given(g, own, `grid ${level}`), weight)
-      const perHere = g.div(g.constant(1), g.max(g.sum(here), g.constant(1)))
-      const object = g.mean(g.slice(byPicture, [levels[level]!], [levels[level + 1]!], [1]))
-      return {
-        box: perPositive(g, g.sub(g.constant(1), overlap), here, perHere),
-        classes: perPositive(g, entropy, here, perHere),
-        object: g.scale(object, balanceOf(grids)[level]!),
-      }
+    const surprises = crossEntropy(g, chosen(lead, lead + classes), oneHot!)
+    return lossesByGrid(input, {
+      probabilities: () => g.sigmoid(columns(g, rows, lead, lead + classes)),
+      object: (overlap) => qualityOf(g, overlap, weight),
+      entropy: g.mean(lookedFor ? g.mul(surprises, lookedFor) : surprises, [1], true),
+      balance: grids === 3 ? [4, 1, 0.4] : [4, 1, 0.25, 0.06, 0.02],
+      gains: {
+        box: (0.05 * 3) / grids,
+        classes: (((0.5 * classes) / 80) * 3) / grids,
+        object: (((width * height) / 640 ** 2) * 3) / grids,
+      },
     })
-    const total = (part: 'box' | 'classes' | 'object', gain: number) =>
-      g.scale(
-        sums.map((each) => each[part]).reduce((sum, each) => g.add(sum, each)),
-        gain * share,
-      )
-    return {
-      box: total('box', 0.05),
-      classes: total('classes', (0.5 * classes) / 80),
-      object: total('object', (width * height) / 640 ** 2),
-    }
   },
 }
 
-/** What the objectness of each grid counts, fine to coarse, as published. */
-const balanceOf = (grids: number): readonly number[] => (grids === 3 ? [4, 1, 0.4] : [4, 1, 0.25, 0.06, 0.02])
+/**
+ * Yolo-FastestV2 (dog-qiuqiu, 2021): rows as above, but the anchors of a cell have its classes in common, which are a softmax, and an anchor's
+ * shape must be within a factor of two.
+ */
+export const yoloFastestV2: HeadKind = {
+  ...anchors,
+  assign: assignByShape(2),
+  scores: (g, { classes }, rows) => {
+    const kinds = columns(g, rows, lead, lead + classes.length)
+    return g.mul(g.op('Softmax', [kinds], { attributes: { axis: rows.shape.length - 1 } }), g.sigmoid(columns(g, rows, 4, 5)))
+  },
+  /** As published: 3.2 (1 - complete IoU), 32 / C x the softmax's cross-entropy, 64 x that of objectness, whose target is 1 whatever the overlap. */
+  losses: (input) => {
+    const { g, specification, rows, chosen, weight, oneHot } = input
+    const classes = specification.classes.length
+    const logits = lookedForOnly(g, chosen(lead, lead + classes), chosenClassWeight(input))
+    return lossesByGrid(input, {
+      probabilities: () => g.op('Softmax', [columns(g, rows, lead, lead + classes)], { attributes: { axis: 1 } }),
+      object: () => weight,
+      entropy: softmaxCrossEntropy(g, logits, oneHot!, 'classes'),
+      balance: [1, 0.4],
+      gains: { box: 3.2, classes: 32 / classes, object: 64 },
+    })
+  },
+}
+
+interface ByGrid {
+  /** Of the classes of all rows [R, C]. */
+  readonly probabilities: () => Value
+  /** What the objectness of each positive is to be [P, 1], by its overlap. */
+  readonly object: (overlap: Value) => Value
+  /** Of the classes of each positive, [P, 1]. */
+  readonly entropy: Value
+  /** What the objectness of each grid counts, fine to coarse. */
+  readonly balance: readonly number[]
+  readonly gains: { readonly box: number; readonly classes: number; readonly object: number }
+}
+
+/** The parts of a loss, each the mean over a grid's positives or rows, summed over grids. */
+function lossesByGrid(input: LossInput, { probabilities, object, entropy, balance, gains }: ByGrid): HeadLosses {
+  const { g, specification, rows, chosen, centres, target, weight, index } = input
+  const { width, height } = centres
+  const rowWeight = objectWeight(input, probabilities)
+  const { levels } = cellsOf({ width, height, ...specification })
+  const overlap = completeIou(g, boxes(g, specification, chosen(0, lead), centres), target)
+  const hits = g.op('ScatterND', [g.filled([rows.shape[0]!, 1]), index, object(overlap)], { attributes: { reduction: 'add' } })
+  const wanted = given(g, g.min(hits, g.constant(1)), 'object')
+  const surprise = g.mul(crossEntropy(g, columns(g, rows, 4, 5), wanted), rowWeight)
+  const byPicture = g.reshape(surprise, [-1, levels.at(-1)!])
+  const sums = specification.strides.map((stride, level) => {
+    const own = g.op('Cast', [g.op('Equal', [centres.stride, g.constant(stride)])], { attributes: { to: 1 } })
+    const here = g.mul(given(g, own, `grid ${level}`), weight)
+    const perHere = g.div(g.constant(1), g.max(g.sum(here), g.constant(1)))
+    return {
+      box: perPositive(g, g.sub(g.constant(1), overlap), here, perHere),
+      classes: perPositive(g, entropy, here, perHere),
+      object: g.scale(g.mean(g.slice(byPicture, [levels[level]!], [levels[level + 1]!], [1])), balance[level]!),
+    }
+  })
+  const total = (part: 'box' | 'classes' | 'object') =>
+    g.scale(
+      sums.map((each) => each[part]).reduce((sum, each) => g.add(sum, each)),
+      gains[part],
+    )
+  return { box: total('box'), classes: total('classes'), object: total('object') }
+}

@@ -1,7 +1,7 @@
 /** Every head that can be trained, by the name that a specification gives it. */
 import { MuninnError } from '../../../protocol/errors.ts'
 import type { Head, Specification } from '../specification.ts'
-import { anchors } from './anchors.ts'
+import { anchors, yoloFastestV2 } from './anchors.ts'
 import { distances } from './distances.ts'
 import { distribution, nanodetPlus, picodet } from './distribution.ts'
 import { fastestdet } from './fastestdet.ts'
@@ -21,6 +21,7 @@ const heads: Readonly<Record<Exclude<Head, 'fixed'>, HeadKind>> = {
   yolov8,
   yunet,
   anchors,
+  'yolo-fastestv2': yoloFastestV2,
   priors,
 }
 
