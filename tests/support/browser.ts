@@ -19,13 +19,18 @@ export async function startBrowser(t: Closing): Promise<Browser> {
   return browser
 }
 
-/** A page of a test's hub, signed in by link. */
-export async function openPage(t: Closing, { hub }: TestHub, language: 'en' | 'zh' = 'en'): Promise<Page> {
+/** A page of a test's hub, signed in by link. @param baseURL where the page finds the hub, if not at the hub itself */
+export async function openPage(
+  t: Closing,
+  { hub }: TestHub,
+  language: 'en' | 'zh' = 'en',
+  baseURL: string = hub.app.listeningOrigin,
+): Promise<Page> {
   const browser = await startBrowser(t)
   const page = await browser.newPage({
     viewport: { width: 1400, height: 900 },
     locale: language === 'zh' ? 'zh-CN' : 'en-GB',
-    baseURL: hub.app.listeningOrigin,
+    baseURL,
   })
   await page.goto(`/?token=${hub.accounts.newLinkToken()}`)
   await page.locator('nav').waitFor()

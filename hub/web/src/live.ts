@@ -2,6 +2,7 @@
 import { type QueryClient, useQueryClient } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
 import type { HubEvent } from '../../../protocol/http/fleet.ts'
+import { pulse } from '../../../protocol/http/pulse.ts'
 
 const affected: Readonly<Record<HubEvent['kind'], readonly string[]>> = {
   sample: ['/api/overview', '/api/samples', '/api/tasks/counts'],
@@ -21,6 +22,9 @@ const untold = ['/api/users', '/api/tokens']
 
 /** A hub that is started anew is back within this: nobody need hear of it. */
 const grace = 5_000
+
+/** A stream that is silent for so long is dead: two pulses did not come, and half an interval is for a slow line. */
+const silence = 2.5 * pulse.milliseconds
 
 /** A burst of samples is one refresh, not a hundred. */
 const gather = 400
@@ -51,15 +55,32 @@ function listen(queries: QueryClient, tell: (since: number | null) => void): () 
   let lost: ReturnType<typeof setTimeout> | undefined
   let again: ReturnType<typeof setTimeout> | undefined
   let source: EventSource
+  const lose = (since: number) => {
+    lost ??= setTimeout(() => tell(since), grace)
+  }
+  // A laptop that slept may find this overdue though all is well: the new stream then opens within the grace, and nothing is told.
+  const hear = () => {
+    const heard = Date.now()
+    clearTimeout(again)
+    again = setTimeout(() => {
+      lose(heard)
+      source.close()
+      open()
+    }, silence)
+  }
   const open = () => {
     source = new EventSource('/api/events')
+    hear()
+    source.addEventListener(pulse.event, hear)
     source.onmessage = ({ data }) => {
+      hear()
       const { kind } = JSON.parse(data) as HubEvent
       for (const key of affected[kind] ?? []) waiting.add(key)
       timer ??= setTimeout(flush, gather)
     }
     // After a break everything may have changed.
     source.onopen = () => {
+      hear()
       clearTimeout(lost)
       lost = undefined
       tell(null)
@@ -67,10 +88,10 @@ function listen(queries: QueryClient, tell: (since: number | null) => void): () 
       timer ??= setTimeout(flush, gather)
     }
     source.onerror = () => {
-      const since = Date.now()
-      lost ??= setTimeout(() => tell(since), grace)
+      lose(Date.now())
       if (source.readyState !== EventSource.CLOSED) return
       // What answered was no stream, as a proxy's "bad gateway": the browser gives up for good (WHATWG HTML, 9.2.3). Or nobody is signed in.
+      clearTimeout(again)
       again = setTimeout(open, grace)
       void queries.invalidateQueries({ queryKey: ['/api/session'] })
     }
