@@ -65,6 +65,19 @@ describe('the step graph in the blocked layout', () => {
     assert.equal(ops(compiled().graph, 'Relu'), behindSums + normalized)
   })
 
+  it('adds the gradients of a value that several layers read where the last convolution of them writes its own', () => {
+    const { graph: step } = compiled()
+    const makers = new Map(step.nodes.flatMap((node) => node.outputs.map((name) => [name, node])))
+    const readers = (name: string) => count(step, ({ inputs }) => inputs.includes(name))
+    const inBlocks = (node: Node | undefined) => node?.op === 'Conv' && node.domain === nchwc && !node.attributes.activation
+    const apart = ({ op, inputs }: Node) =>
+      op === 'Add' && inputs.some((name) => inBlocks(makers.get(name)) && readers(name) === 1)
+    assert.deepEqual(step.nodes.filter(apart), [])
+    const adding = step.nodes.filter((node) => inBlocks(node) && node.inputs[3] && String(node.attributes.pads) === '1,1,1,1')
+    // The shortcuts of its blocks, and a head's two towers over each grid.
+    assert.ok(adding.length >= 6, `${adding.length} convolutions add`)
+  })
+
   it('reads the pixels in one pass', () => {
     const { graph: step } = compiled()
     assert.equal(ops(step, 'DequantizeLinear'), 1)

@@ -132,6 +132,37 @@ export function fuseActivations(graph: Graph): Graph {
   return { ...graph, nodes: nodes.filter((node) => !gone.has(node)) }
 }
 
+/**
+ * A blocked convolution that is only read to be added to another tensor of its shape adds it where it writes its output: a pass over both less.
+ * @param shape of a value, without which a broadcast could be taken for such a sum
+ */
+export function fuseSums(graph: Graph, shape: (name: string) => readonly number[]): Graph {
+  const uses = usesOf(graph)
+  const convolutions = new Map(
+    graph.nodes
+      .filter(
+        ({ op, domain, inputs, outputs, attributes }) =>
+          op === 'Conv' &&
+          domain === nchwc &&
+          inputs.length < 4 &&
+          attributes.activation === undefined &&
+          uses.get(outputs[0]!) === 1,
+      )
+      .map((node) => [node.outputs[0]!, node]),
+  )
+  const gone = new Set<Node>()
+  const nodes = graph.nodes.map((node): Node => {
+    if (node.op !== 'Add') return node
+    const [a, b] = node.inputs as [string, string]
+    const convolution = convolutions.get(b) ?? convolutions.get(a)
+    if (!convolution || shape(a).join() !== shape(b).join()) return node
+    gone.add(convolution)
+    const [x, w, bias = ''] = convolution.inputs
+    return { ...convolution, inputs: [x!, w!, bias, convolution.outputs[0] === b ? a : b], outputs: node.outputs }
+  })
+  return { ...graph, nodes: nodes.filter((node) => !gone.has(node)) }
+}
+
 /** x * sigmoid(x) as one node: onnxruntime's QuickGelu with alpha 1 (std has no such op, and keeps the two). */
 function fuseSilu(graph: Graph): Graph {
   const uses = usesOf(graph)

@@ -5,7 +5,7 @@ import { recomputing } from '../gradients/recompute.ts'
 import type { Dialect, Recorded } from '../gradients/rule.ts'
 import { GraphBuilder, type Value } from '../graph/builder.ts'
 import { elementCount, type Graph } from '../onnx/graph.ts'
-import { fuseActivations, fused } from './fuse.ts'
+import { fuseActivations, fused, fuseSums } from './fuse.ts'
 
 /** Where a tensor lies in a flat vector. */
 export interface Slot {
@@ -126,7 +126,7 @@ export function compileStep(source: StepOptions): StepGraph {
       'finite',
     )
     return {
-      graph: fuseActivations(pruned(g.graph)),
+      graph: finished(g),
       parameters,
       statistics,
       keptBytes,
@@ -139,8 +139,11 @@ export function compileStep(source: StepOptions): StepGraph {
   if (statistics.length > 0) g.output(g.concat(batchStatistics(g, tape), 0), 'batchStatistics')
   const share = graph.outputs.find(({ name }) => name === 'share')
   if (share) g.output(values.get(share.name) ?? g.value(share.name), share.name)
-  return { graph: fuseActivations(pruned(g.graph)), parameters, statistics, keptBytes, source, checked: [] }
+  return { graph: finished(g), parameters, statistics, keptBytes, source, checked: [] }
 }
+
+/** Nodes that can be done in the pass of another are. */
+const finished = (g: GraphBuilder): Graph => fuseSums(fuseActivations(pruned(g.graph)), (name) => g.value(name).shape)
 
 /** Every layer's output, called by its parameter where it has one. */
 function checksOf(tape: readonly Recorded[], { initializers }: Graph): { name: string; value: Value }[] {
