@@ -29,13 +29,13 @@ import {
   fastestdetNet,
   nanodetNet,
   picodetNet,
-  ssdNet,
   yoloFastestV2Net,
   yolov5Net,
   yolov8Net,
   yoloxNet,
   yunetNet,
 } from '../support/foreign-detectors.ts'
+import { ssdNet } from '../support/foreign-ssd.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'muninn-adopted-'))
 after(() => rmSync(folder, { recursive: true }))

@@ -14,16 +14,8 @@ import type { Specification } from '../../trainer/detector/specification.ts'
 import type { Graph } from '../../trainer/onnx/graph.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
-import {
-  fastestdetNet,
-  nanodetNet,
-  picodetNet,
-  ssdNet,
-  yolov5Net,
-  yolov8Net,
-  yoloxNet,
-  yunetNet,
-} from '../support/foreign-detectors.ts'
+import { fastestdetNet, nanodetNet, picodetNet, yolov5Net, yolov8Net, yoloxNet, yunetNet } from '../support/foreign-detectors.ts'
+import { ssdNet } from '../support/foreign-ssd.ts'
 
 const size = { width: 64, height: 64 }
 const old = ['a', 'b', 'c']

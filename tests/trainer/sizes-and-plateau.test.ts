@@ -22,7 +22,7 @@ import { sizeAt, sizesAround, sizesFor } from '../../trainer/loop/sizes.ts'
 import { startFrom, trainable } from '../../trainer/loop/start.ts'
 import { train } from '../../trainer/loop/train.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
-import { offsetsNet } from '../support/foreign-detectors.ts'
+import { offsetsNet } from '../support/foreign-ssd.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'muninn-sizes-'))
 after(() => rmSync(folder, { recursive: true }))
