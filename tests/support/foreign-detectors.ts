@@ -173,6 +173,49 @@ export function yolov5Net(layout: ForeignOptions, decoded: boolean | 'sigmoids' 
   return net.done([g.concat(rows, 1), ...raw], ['output', '350', '498', '646'], layout.opset)
 }
 
+export const yolov4Anchors = [
+  [12, 16, 19, 36, 40, 28],
+  [36, 75, 76, 55, 72, 146],
+  [142, 110, 192, 243, 459, 401],
+]
+/** Darknet's scale_x_y of each grid. */
+export const yolov4Scales = [1.2, 1.1, 1.05]
+
+/** `decoded`: boxes in shares of the picture and scores, with the grids from coarse to fine as Darknet's tiny models have them; else the maps. */
+export function yolov4Net(layout: ForeignOptions, decoded = true): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const { classes, width, height } = layout
+  const row = 5 + classes
+  const image = g.input('input', 'float32', [1, 3, height, width])
+  const maps = net
+    .features(image, three)
+    .map((x, i) => net.head(`m${i}`, x, 3 * row, (channel) => (layout.loud ? 0 : channel % row === 4 ? -4 : 0)))
+  if (!decoded) return net.done(maps, ['p8', 'p16', 'p32'], layout.opset)
+  const made = maps.map((map, i) => {
+    const [stride, scale] = [three[i]!, yolov4Scales[i]!]
+    const [h, w] = [map.shape[2]!, map.shape[3]!]
+    const rows = g.reshape(g.transpose(g.reshape(map, [1, 3, row, h * w]), [0, 1, 3, 2]), [1, 3 * h * w, row])
+    const part = (from: number, to: number) => g.slice(rows, [from], [to], [2])
+    const corner = cellsOf(width, height, stride).flat()
+    const cells = g.constant([...corner, ...corner, ...corner], [1, 3 * h * w, 2])
+    const sizes = g.constant(
+      [0, 1, 2].flatMap((a) => Array.from({ length: h * w }, () => yolov4Anchors[i]!.slice(a * 2, a * 2 + 2)).flat()),
+      [1, 3 * h * w, 2],
+    )
+    const shifted = g.sub(g.scale(g.sigmoid(part(0, 2)), scale), g.constant((scale - 1) / 2))
+    const picture = g.constant([width, height], [1, 1, 2])
+    const centre = g.div(g.scale(g.add(shifted, cells), stride), picture)
+    const half = g.scale(g.div(g.mul(g.exp(part(2, 4)), sizes), picture), 0.5)
+    return {
+      boxes: g.reshape(g.concat([g.sub(centre, half), g.add(centre, half)], 2), [1, 3 * h * w, 1, 4]),
+      scores: g.mul(g.sigmoid(part(5, row)), g.sigmoid(part(4, 5))),
+    }
+  })
+  const all = (kind: 'boxes' | 'scores') => g.concat(made.map((each) => each[kind]).reverse(), 1)
+  return net.done([all('boxes'), all('scores')], ['boxes', 'confs'], layout.opset)
+}
+
 export const yoloFastestV2Anchors = [12.64, 19.39, 37.88, 51.48, 55.71, 138.31, 126.91, 78.23, 131.57, 214.55, 279.92, 258.87]
 
 /** `form`: each grid's maps side by side, the cells of both in one list, or the maps alone. */

@@ -24,6 +24,7 @@ import {
   picodetNet,
   yoloFastestV2Anchors,
   yoloFastestV2Net,
+  yolov4Net,
   yolov5Anchors,
   yolov5Net,
   yolov8Net,
@@ -310,6 +311,24 @@ export const layouts: readonly Case[] = [
       head: 'anchors',
     }),
   ),
+  {
+    name: 'YOLOv4',
+    adapter: 'yolov4',
+    graph: yolov4Net(layout),
+    runBy: 'raw',
+    prepare: share,
+    bgr: false,
+    decode: ({ boxes, confs }) => {
+      const kinds = rowsOf(confs!, C)
+      return rowsOf(boxes!, 4).map(([x1, y1, x2, y2], i) => ({
+        box: [x1! * size.width, y1! * size.height, x2! * size.width, y2! * size.height] as const,
+        scores: kinds[i]!,
+      }))
+    },
+    architecture: 'yolov4',
+    head: 'yolov4',
+    resize: 'stretch',
+  },
   ...(['grids', 'list'] as const).flatMap((form) =>
     [undefined, yoloFastestV2Anchors.map((each) => each / 2)].map(
       (anchors): Case => ({

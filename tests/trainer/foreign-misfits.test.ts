@@ -16,6 +16,8 @@ import {
   nanodetNet,
   picodetNet,
   yoloFastestV2Net,
+  yolov4Anchors,
+  yolov4Net,
   yolov5Net,
   yolov8Net,
   yoloxNet,
@@ -57,6 +59,21 @@ describe('a network', () => {
       )
       await assert.rejects(adopt(graph, adapters.yolov5!, { classes, anchors: [1, 2] }), /have 3, 3, 3 anchors, and 1 widths/)
     }
+  })
+
+  it('of YOLOv4 without decoding is refused without its anchors, with the cure, and read as YOLOv3 with them', async () => {
+    const graph = yolov4Net(layout, false)
+    await assert.rejects(
+      adopt(graph, adapters.yolov4!, { classes }),
+      /anchors are not in the file.*YOLOv4's own are --anchors 12,16,/,
+    )
+    const { specification, why } = await adopt(graph, adapters.yolov4!, { classes, anchors: yolov4Anchors.flat() })
+    assert.equal(specification.head, 'yolov4')
+    assert.equal(specification.centreScales, undefined)
+    assert.match(why, /read as YOLOv3 decodes them/)
+    // Which of the two it is is in no file: what `auto` took it for is said.
+    const taken = await adopt(graph, adapters.auto!, { classes, anchors: yolov4Anchors.flat() })
+    assert.match(taken.why, /read as YOLOv5 decodes them .*--adapter yolov4/)
   })
 
   it('of Yolo-FastestV2 whose maps stand alone is the same network', async () => {

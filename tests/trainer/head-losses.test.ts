@@ -114,6 +114,7 @@ function lossGraph(head: Exclude<Specification['head'], 'fixed'>, bins: number) 
     nmsIou: 0.5,
     bins,
     ...(head === 'anchors' && { anchors }),
+    ...(head === 'yolov4' && { anchors, centreScales: [1.2, 1.1, 1.05] }),
     ...(head === 'yolo-fastestv2' && { strides: [16, 32], anchors: anchors.slice(1) }),
   }
   const cells = cellsOf({ ...size, ...specification })
@@ -171,6 +172,7 @@ const heads = [
   'picodet',
   'yolov8',
   'anchors',
+  'yolov4',
   'yolo-fastestv2',
   'yolox',
   'yunet',

@@ -54,6 +54,7 @@ const heads: Record<Exclude<Specification['head'], 'fixed'>, Partial<Specificati
   yunet: {},
   anchors: { anchors: shapes.map((level) => [...level]) },
   'yolo-fastestv2': { anchors: shapes.map((level) => [...level]) },
+  yolov4: { anchors: shapes.map((level) => [...level]), centreScales: [1.2, 1.05] },
   priors: { anchors: shapes.map((level) => [...level]), variances: [0.1, 0.2] },
 }
 

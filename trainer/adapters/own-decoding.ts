@@ -37,6 +37,12 @@ export function asCentred(g: GraphBuilder, boxes: Value): Value {
   return g.concat([g.scale(g.add(low, high), 0.5), g.sub(high, low)], 1)
 }
 
+/** Numbers of each grid anchor by anchor, as the file has them, from rows cell by cell. */
+export const byAnchor = (g: GraphBuilder, value: Value, perCell: number): Value => {
+  const width = value.shape[1]!
+  return g.reshape(g.transpose(g.reshape(value, [-1, perCell, width]), [1, 0, 2]), [-1, width])
+}
+
 /**
  * @param own the outputs that must agree; none where the file decodes nothing
  * @returns in words where the file gives something else; undefined when all agree

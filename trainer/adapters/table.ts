@@ -9,6 +9,7 @@ import { picodet } from './picodet.ts'
 import { raw } from './raw.ts'
 import { ssd } from './ssd.ts'
 import { yoloFastestV2 } from './yolo-fastestv2.ts'
+import { yolov4 } from './yolov4.ts'
 import { yolov5 } from './yolov5.ts'
 import { yolov8 } from './yolov8.ts'
 import { yolox } from './yolox.ts'
@@ -23,6 +24,7 @@ const families: Readonly<Record<string, Adapter>> = {
   nanodet,
   picodet,
   yolov5,
+  yolov4,
   yolov8,
   ssd,
   detr,

@@ -5,12 +5,11 @@
  * [1, 3 (5 + C), h, w]; their anchors are not in the file and must be told.
  */
 import { columns } from '../detector/heads/head.ts'
-import type { GraphBuilder, Value } from '../graph/builder.ts'
 import { type Adapter, type Adopted, asTrained, misfit } from './adapter.ts'
 import { fixedCore, trainableCore, trainableOrWhy } from './build-core.ts'
 import { centred, scaledToPixels } from './fixed-boxes.ts'
 import type { Foreign } from './foreign.ts'
-import { asCentred, type OwnOutput } from './own-decoding.ts'
+import { asCentred, byAnchor, type OwnOutput } from './own-decoding.ts'
 import { formOnGrid, layoutsOf, onSample, refuseNoProbabilities, rowsIn } from './plausible.ts'
 import { filledMaps, runEnd } from './probe.ts'
 import { toldPriors } from './published-priors.ts'
@@ -40,9 +39,13 @@ export const yolov5: Adapter = async (whole, options) => {
       family,
       `its outputs are ${foreign.describeOutputs()}; with ${width - 5} classes [1, rows, ${width}], or a map of each grid [1, 3, h, w, ${width}], is wanted`,
     )
+  // Darknet's maps look the same.
+  const alike = heads.some(({ closed }) => closed)
+    ? "; read as YOLOv5 decodes them (YOLOv3's and v4's maps look alike: --adapter yolov4)"
+    : ''
   const build = (grids: readonly Grid[], anchors: Anchors, own: readonly (readonly OwnOutput[])[]) => ({
     ...common,
-    why: `${grids.length} grids with ${anchors[0]!.length} anchors a cell, rows of box, objectness and ${width - 5} classes${inside?.chosen ? ', of which the file would choose the best' : ''}`,
+    why: `${grids.length} grids with ${anchors[0]!.length} anchors a cell, rows of box, objectness and ${width - 5} classes${inside?.chosen ? ', of which the file would choose the best' : ''}${alike}`,
     head: 'anchors' as const,
     levels: grids.map(({ map }) => [map]),
     fields: {
@@ -85,12 +88,6 @@ interface Grid {
   readonly perCell: number
 }
 
-/** Numbers of each grid anchor by anchor, as the file has them, from rows cell by cell. */
-const byAnchor = (g: GraphBuilder, value: Value, perCell: number): Value => {
-  const width = value.shape[1]!
-  return g.reshape(g.transpose(g.reshape(value, [-1, perCell, width]), [1, 0, 2]), [-1, width])
-}
-
 const ownRows = (output: string, grids: readonly Grid[], width: number): OwnOutput => ({
   output,
   make: (g, { boxes, rows, ofLevel }) => {
@@ -117,6 +114,8 @@ const ownNumbers = (output: string, grids: readonly Grid[], width: number, op: (
 interface Head {
   readonly output: string
   readonly grid: Grid
+  /** Whether the output is the map as it is, with nothing to compare. */
+  readonly closed: boolean
 }
 
 /** Outputs that are maps before decoding, fine to coarse. */
@@ -127,18 +126,17 @@ function rawHeads(foreign: Foreign, width: number): Head[] {
       const map = foreign.behind(name)
       const perCell = (foreign.shape(map)[1] ?? 0) / width
       const open = shape.length === 5 && shape[1] === perCell && shape[4] === width
-      const closed = shape.length === 4 && name === map
+      const closed = shape.length === 4 && String(shape) === String(foreign.shape(map))
       return (open || closed) && foreign.shape(map).length === 4 && Number.isInteger(perCell) && perCell > 1
-        ? [{ output: name, grid: { map, perCell } }]
+        ? [{ output: name, grid: { map, perCell }, closed }]
         : []
     })
     .sort((a, b) => foreign.cells(b.grid.map) - foreign.cells(a.grid.map))
 }
 
-/** Where an output is the map itself there is nothing to compare. */
 const ownHeads = (heads: readonly Head[], width: number): OwnOutput[] =>
-  heads.flatMap(({ output, grid }, level) =>
-    output === grid.map
+  heads.flatMap(({ output, grid, closed }, level) =>
+    closed
       ? []
       : [{ output, make: (g, { rows, ofLevel }) => byAnchor(g, ofLevel(columns(g, rows, 0, width), level), grid.perCell) }],
   )

@@ -1,4 +1,4 @@
-/** Which anchors answer for which true box, where cells have anchors: by overlap as SSD, by shape as YOLOv5. */
+/** Which anchors answer for which true box, where cells have anchors: by overlap as SSD, by shape as YOLOv5 and YOLOv4. */
 import { type Box, iou } from '../../protocol/boxes.ts'
 import type { Assignment } from './assignment.ts'
 import type { Cells } from './cells.ts'
@@ -63,3 +63,25 @@ export const assignByShape =
     })
     return settled(claims)
   }
+
+/** From this overlap of their shapes on an anchor answers for a box (Darknet's iou_thresh of YOLOv4). */
+const leastShapeOverlap = 0.213
+
+/** Darknet's matching of YOLOv4: in the cell of the box's centre every anchor whose shape overlaps the box's enough, and the best one in any case. */
+export function assignByShapeOverlap(truths: readonly Box[], cells: Cells): Assignment[] {
+  const claims = truths.flatMap((box, truth): Claim[] => {
+    const [width, height] = [box[2] - box[0], box[3] - box[1]]
+    const [cx, cy] = [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]
+    const here: Claim[] = []
+    for (let cell = 0; cell < cells.x.length; cell++) {
+      const stride = cells.stride[cell]!
+      if (Math.abs(cells.x[cell]! - cx) > stride / 2 || Math.abs(cells.y[cell]! - cy) > stride / 2) continue
+      const [w, h] = [cells.sizes!.width[cell]!, cells.sizes!.height[cell]!]
+      const shared = Math.min(w, width) * Math.min(h, height)
+      here.push({ cell, truth, merit: shared / (w * h + width * height - shared) })
+    }
+    const fitting = here.filter(({ merit }) => merit > leastShapeOverlap)
+    return fitting.length > 0 ? fitting : here.sort((a, b) => b.merit - a.merit).slice(0, 1)
+  })
+  return settled(claims)
+}

@@ -17,6 +17,7 @@ export const Head = Type.Enum([
   'yunet',
   'anchors',
   'yolo-fastestv2',
+  'yolov4',
   'priors',
   'fixed',
 ])
@@ -56,6 +57,8 @@ export const Specification = Type.Object(
     clampedCells: Type.Optional(Type.Boolean()),
     /** For heads with several rows a cell: width and height of each of them in input pixels, by grid. */
     anchors: Type.Optional(Type.Array(Type.Array(Type.Tuple([Type.Number(), Type.Number()]), { minItems: 1 }))),
+    /** For `yolov4`: how many cells a centre moves while its sigmoid goes from 0 to 1, by grid; 1 when left out. */
+    centreScales: Type.Optional(Type.Array(Type.Number({ exclusiveMinimum: 0 }))),
     /** For `priors`: what centres and sizes are multiplied with (SSD's "variances"). */
     variances: Type.Optional(Type.Tuple([Type.Number(), Type.Number()])),
     /** For `distribution`: numbers of which each side is the expectation, reg_max + 1; 1: the side itself, in strides. */

@@ -107,8 +107,10 @@ const noAdapter =
 
 /** What helps where no adapter takes a file: of those that only lack its anchors, to tell them. */
 function cureOf(misfits: readonly string[]): string {
-  const lacking = misfits.find((each) => each.includes('--anchors'))
-  return lacking ? `tell its anchors: muninn adopt --adapter ${lacking.split(':')[0]} --anchors ..., as above` : noAdapter
+  const lacking = misfits.filter((each) => each.includes('--anchors')).map((each) => each.split(':')[0])
+  return lacking.length > 0
+    ? `tell its anchors: muninn adopt --adapter ${lacking.join(' or ')} --anchors ..., as above`
+    : noAdapter
 }
 
 const detectorWanted = 'give a network that finds objects: one with boxes and scores among its outputs'

@@ -38,11 +38,16 @@ export const anchors: HeadKind = {
   boxes,
   scores: (g, { classes }, rows) =>
     g.mul(g.sigmoid(columns(g, rows, lead, lead + classes.length)), g.sigmoid(columns(g, rows, 4, 5))),
-  /**
-   * 0.05 (1 - complete IoU) and 0.5 C / 80 x binary cross-entropy of classes, each the mean over a grid's positives, and the cross-entropy of
-   * objectness with the overlap as target, the mean over a grid's rows times its balance; summed over grids. Also with one class, whose filter may be new.
-   */
-  losses: (input) => {
+  losses: lossesOf(boxes),
+}
+
+/**
+ * YOLOv5's losses, of boxes that are decoded so: 0.05 (1 - complete IoU) and 0.5 C / 80 x binary cross-entropy of classes, each the mean over a grid's
+ * positives, and the cross-entropy of objectness with the overlap as target, the mean over a grid's rows times its balance; summed over grids.
+ * Also with one class, whose filter may be new.
+ */
+export function lossesOf(decode: HeadKind['boxes']): HeadKind['losses'] {
+  return (input) => {
     const { g, specification, rows, chosen, centres, weight, oneHot } = input
     const { width, height } = centres
     const classes = specification.classes.length
@@ -50,6 +55,7 @@ export const anchors: HeadKind = {
     const lookedFor = chosenClassWeight(input)
     const surprises = crossEntropy(g, chosen(lead, lead + classes), oneHot!)
     return lossesByGrid(input, {
+      decode,
       probabilities: () => g.sigmoid(columns(g, rows, lead, lead + classes)),
       object: (overlap) => qualityOf(g, overlap, weight),
       entropy: g.mean(lookedFor ? g.mul(surprises, lookedFor) : surprises, [1], true),
@@ -60,7 +66,7 @@ export const anchors: HeadKind = {
         object: (((width * height) / 640 ** 2) * 3) / grids,
       },
     })
-  },
+  }
 }
 
 /**
@@ -80,6 +86,7 @@ export const yoloFastestV2: HeadKind = {
     const classes = specification.classes.length
     const logits = lookedForOnly(g, chosen(lead, lead + classes), chosenClassWeight(input))
     return lossesByGrid(input, {
+      decode: boxes,
       probabilities: () => g.op('Softmax', [columns(g, rows, lead, lead + classes)], { attributes: { axis: 1 } }),
       object: () => weight,
       entropy: softmaxCrossEntropy(g, logits, oneHot!, 'classes'),
@@ -90,6 +97,7 @@ export const yoloFastestV2: HeadKind = {
 }
 
 interface ByGrid {
+  readonly decode: HeadKind['boxes']
   /** Of the classes of all rows [R, C]. */
   readonly probabilities: () => Value
   /** What the objectness of each positive is to be [P, 1], by its overlap. */
@@ -102,12 +110,12 @@ interface ByGrid {
 }
 
 /** The parts of a loss, each the mean over a grid's positives or rows, summed over grids. */
-function lossesByGrid(input: LossInput, { probabilities, object, entropy, balance, gains }: ByGrid): HeadLosses {
+function lossesByGrid(input: LossInput, { decode, probabilities, object, entropy, balance, gains }: ByGrid): HeadLosses {
   const { g, specification, rows, chosen, centres, target, weight, index } = input
   const { width, height } = centres
   const rowWeight = objectWeight(input, probabilities)
   const { levels } = cellsOf({ width, height, ...specification })
-  const overlap = completeIou(g, boxes(g, specification, chosen(0, lead), centres), target)
+  const overlap = completeIou(g, decode(g, specification, chosen(0, lead), centres), target)
   const hits = g.op('ScatterND', [g.filled([rows.shape[0]!, 1]), index, object(overlap)], { attributes: { reduction: 'add' } })
   const wanted = given(g, g.min(hits, g.constant(1)), 'object')
   const surprise = g.mul(crossEntropy(g, columns(g, rows, 4, 5), wanted), rowWeight)

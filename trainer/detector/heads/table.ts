@@ -7,6 +7,7 @@ import { distribution, nanodetPlus, picodet } from './distribution.ts'
 import { fastestdet } from './fastestdet.ts'
 import type { HeadKind } from './head.ts'
 import { priors } from './priors.ts'
+import { yolov4 } from './yolov4.ts'
 import { yolov8 } from './yolov8.ts'
 import { yolox } from './yolox.ts'
 import { yunet } from './yunet.ts'
@@ -22,6 +23,7 @@ const heads: Readonly<Record<Exclude<Head, 'fixed'>, HeadKind>> = {
   yunet,
   anchors,
   'yolo-fastestv2': yoloFastestV2,
+  yolov4,
   priors,
 }
 
