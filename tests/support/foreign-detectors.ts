@@ -31,6 +31,11 @@ export function yoloxNet(layout: ForeignOptions, decoded = false): Graph {
     [0, 2, 1],
   )
   if (!decoded) return net.done([rows], ['output'], layout.opset)
+  return net.done([yoloxDecoded(g, rows, layout)], ['output'], layout.opset)
+}
+
+/** Rows [1, cells, 5 + C] with their boxes' centres and sizes in pixels. */
+function yoloxDecoded(g: GraphBuilder, rows: Value, { classes, width, height }: Layout): Value {
   const grid = three.flatMap((stride) => cellsOf(width, height, stride).map(([x, y]) => ({ x, y, stride })))
   const column = (of: (cell: { x: number; y: number; stride: number }) => readonly number[], k: number) =>
     g.constant(grid.flatMap(of), [1, grid.length, k])
@@ -43,7 +48,34 @@ export function yoloxNet(layout: ForeignOptions, decoded = false): Graph {
     ),
     strides,
   )
-  return net.done([g.concat([xy, g.mul(g.exp(part(2, 4)), strides), part(4, 5 + classes)], 2)], ['output'], layout.opset)
+  return g.concat([xy, g.mul(g.exp(part(2, 4)), strides), part(4, 5 + classes)], 2)
+}
+
+/** One convolution for box and objectness, sigmoids behind the Concat; `apart`: nine maps that are not decoded, as for 8-bit numbers. */
+export function edgeyoloNet(layout: ForeignOptions, apart = false): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const { classes, width, height } = layout
+  const image = g.input('input_0', 'float32', [1, 3, height, width])
+  const features = net.features(image, three, 255)
+  const quiet = (bias: number) => Number(!layout.loud) * bias
+  const kinds = (x: Value, i: number) => net.head(`cls${i}`, x, classes, () => quiet(-2))
+  if (apart) {
+    const outputs = [
+      ...features.map((x, i) => net.head(`reg${i}`, x, 4)),
+      ...features.map((x, i) => net.head(`obj${i}`, x, 1, () => quiet(-4))),
+      ...features.map(kinds),
+    ]
+    const names = ['reg', 'obj_conf', 'cls_conf'].flatMap((name) => three.map((_, i) => `${name}${i}`))
+    return net.done(outputs, names, layout.opset)
+  }
+  const grids = features.map((x, i) => {
+    const box = net.head(`rego${i}`, x, 5, (channel) => (channel === 4 ? quiet(-4) : 0))
+    const map = g.transpose(g.reshape(g.concat([box, kinds(x, i)], 1), [1, 5 + classes, -1]), [0, 2, 1])
+    const [four, scores] = net.split(map, [4, 1 + classes], 2) as [Value, Value]
+    return g.concat([four, g.sigmoid(scores)], 2)
+  })
+  return net.done([yoloxDecoded(g, g.concat(grids, 1), layout)], ['output_0'], layout.opset)
 }
 
 export function fastestdetNet(layout: ForeignOptions): Graph {
@@ -123,6 +155,66 @@ export function picodetNet(layout: ForeignOptions, aligned = false): Graph {
     outputs.map((_, i) => `save_infer_model/scale_${i}.tmp_0`),
     layout.opset,
   )
+}
+
+/**
+ * Boxes x1 y1 x2 y2 and scores in an output each: YOLO-NAS, PP-YOLOE (its scores turned, the bias of classes in a node of its own), or DAMO-YOLO
+ * (a learnt scale before its distributions, which are measured from the corners of cells).
+ */
+export function boxesBesideScoresNet(layout: ForeignOptions, family: 'nas' | 'paddle' | 'damo', bins = 17): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const { classes, width, height } = layout
+  const damo = family === 'damo'
+  const image = g.input('input', 'float32', [1, 3, height, width])
+  const flat = (map: Value) => g.reshape(map, [1, map.shape[1]!, -1])
+  const bias = () => (layout.loud ? 0 : prior)
+  const grids = net.features(image, three, damo ? 255 : 1).map((x, i) => {
+    const apart = () =>
+      g.add(
+        g.conv(x, net.weight(`cls${i}.weight`, [classes, x.shape[1]!, 1, 1], layout.loud ? spread : 0.01), null),
+        net.vector(`cls${i}.bias`, [1, classes, 1, 1], bias),
+      )
+    const kinds = family === 'paddle' ? apart() : net.head(`cls${i}`, x, classes, bias)
+    const numbers = net.head(`reg${i}`, x, 4 * bins)
+    const scaled = damo
+      ? g.mul(
+          numbers,
+          net.vector(`scale${i}`, [], () => 1.1),
+        )
+      : numbers
+    const sides = g.transpose(g.reshape(scaled, [1, 4, bins, -1]), [0, 3, 1, 2])
+    const softmax = g.op('Softmax', [sides], { attributes: { axis: 3 } })
+    const steps = g.constant([...Array(bins).keys()], [1, 1, 1, bins])
+    return { scores: flat(g.sigmoid(kinds)), distances: g.sum(g.mul(softmax, steps), [3], false) }
+  })
+  const turned = g.concat(
+    grids.map(({ scores }) => scores),
+    2,
+  )
+  const scores = family === 'paddle' ? turned : g.transpose(turned, [0, 2, 1])
+  const distances = g.concat(
+    grids.map((each) => each.distances),
+    1,
+  )
+  const offset = damo ? 0 : 0.5
+  const cells = three.flatMap((stride) =>
+    cellsOf(width, height, stride).map(([x, y]) => [x + offset, y + offset, stride] as const),
+  )
+  const points = g.constant(
+    cells.flatMap((cell) => cell.slice(0, 2)),
+    [1, cells.length, 2],
+  )
+  const strides = g.constant(
+    cells.map(([, , stride]) => stride),
+    [1, cells.length, 1],
+  )
+  const low = g.sub(points, g.slice(distances, [0], [2], [2]))
+  const high = g.add(points, g.slice(distances, [2], [4], [2]))
+  const boxes = g.mul(g.concat([low, high], 2), strides)
+  return damo
+    ? net.done([scores, boxes], ['scores', 'boxes'], layout.opset)
+    : net.done([boxes, scores], ['boxes', 'scores'], layout.opset)
 }
 
 export const yolov5Anchors = [

@@ -17,8 +17,10 @@ import {
   size,
 } from './foreign-case.ts'
 import {
+  boxesBesideScoresNet,
   detrNet,
   earlyNanodetNet,
+  edgeyoloNet,
   fastestdetNet,
   nanodetNet,
   picodetNet,
@@ -153,6 +155,43 @@ export const layouts: readonly Case[] = [
     head: 'yolox',
   },
   {
+    name: 'EdgeYOLO',
+    adapter: 'yolox',
+    graph: edgeyoloNet({ ...layout, opset: 11 }),
+    prepare: (value) => value,
+    bgr: true,
+    decode: ({ output_0 }) => rowsWithObjectness(output_0!),
+    architecture: 'yolox',
+    head: 'yolox',
+  },
+  {
+    name: 'EdgeYOLO made for 8-bit numbers, nine maps',
+    adapter: 'yolox',
+    graph: edgeyoloNet(layout, true),
+    prepare: (value) => value,
+    bgr: true,
+    decode: (outputs) =>
+      yoloxRows(
+        Float32Array.from(
+          [0, 1, 2].flatMap((level) => {
+            const [reg, object, kinds] = ['reg', 'obj_conf', 'cls_conf'].map((name) => outputs[`${name}${level}`]!) as [
+              Float32Array,
+              Float32Array,
+              Float32Array,
+            ]
+            const n = object.length
+            return Array.from({ length: n }, (_, i) => [
+              ...[0, 1, 2, 3].map((k) => reg[k * n + i]!),
+              sigmoid(object[i]!),
+              ...classes.map((__, c) => sigmoid(kinds[c * n + i]!)),
+            ]).flat()
+          }),
+        ),
+      ),
+    architecture: 'yolox',
+    head: 'yolox',
+  },
+  {
     name: 'FastestDet',
     adapter: 'fastestdet',
     graph: fastestdetNet(layout),
@@ -254,6 +293,32 @@ export const layouts: readonly Case[] = [
       head: 'picodet',
     }),
   ),
+  ...(
+    [
+      ['YOLO-NAS', 'nas', 17],
+      ['PP-YOLOE', 'paddle', 17],
+      ['DAMO-YOLO', 'damo', 17],
+      ['DAMO-YOLO nano', 'damo', 8],
+    ] as const
+  ).map(([name, family, bins]): Case => {
+    const damo = family === 'damo'
+    return {
+      name,
+      adapter: damo ? 'damo-yolo' : 'yolo-nas',
+      graph: boxesBesideScoresNet(layout, family, bins),
+      runBy: 'raw',
+      prepare: damo ? (value) => value : share,
+      bgr: false,
+      decode: ({ boxes, scores }) =>
+        rowsOf(boxes!, 4).map((box, i, all) => ({
+          box: box as [number, number, number, number],
+          scores: classes.map((_, c) => scores![family === 'paddle' ? c * all.length + i : i * C + c]!),
+        })),
+      architecture: damo ? 'damo-yolo' : 'yolo-nas',
+      head: damo ? 'nanodet-plus' : 'yolov8',
+      resize: damo ? 'stretch' : 'letterbox',
+    }
+  }),
   {
     name: 'YOLOv5',
     adapter: 'yolov5',

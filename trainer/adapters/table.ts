@@ -1,6 +1,7 @@
 /** Every adapter by its name, and the one that finds out which fits. */
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Adapter } from './adapter.ts'
+import { damoYolo } from './damo-yolo.ts'
 import { detr } from './detr.ts'
 import { fastestdet } from './fastestdet.ts'
 import { nanodet } from './nanodet.ts'
@@ -9,6 +10,7 @@ import { picodet } from './picodet.ts'
 import { raw } from './raw.ts'
 import { ssd } from './ssd.ts'
 import { yoloFastestV2 } from './yolo-fastestv2.ts'
+import { yoloNas } from './yolo-nas.ts'
 import { yolov4 } from './yolov4.ts'
 import { yolov5 } from './yolov5.ts'
 import { yolov8 } from './yolov8.ts'
@@ -23,6 +25,8 @@ const families: Readonly<Record<string, Adapter>> = {
   yunet,
   nanodet,
   picodet,
+  'yolo-nas': yoloNas,
+  'damo-yolo': damoYolo,
   yolov5,
   yolov4,
   yolov8,
