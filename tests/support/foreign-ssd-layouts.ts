@@ -20,14 +20,15 @@ function liu(least: number, next: number, ratios: readonly number[]): Sides {
   ]
 }
 
-/** Priors in pixels; with `clip`, none is larger than the picture or centred outside of it. */
-function priorsOf(strides: readonly number[], sides: readonly Sides[], clip: boolean) {
+/** Priors in pixels; with `clip`, none is larger than the picture or centred outside of it; `even`: cells share the picture evenly. */
+function priorsOf(strides: readonly number[], sides: readonly Sides[], clip: boolean, even = false) {
   const limit = (value: number, side: number) => (clip ? Math.min(value, side) : value)
+  const step = (side: number, stride: number) => (even ? side / Math.ceil(side / stride) : stride)
   return strides.flatMap((stride, level) =>
     cellsOf(size.width, size.height, stride).flatMap(([x, y]) =>
       sides[level]!.map(([w, h]) => ({
-        x: limit((x + 0.5) * stride, size.width),
-        y: limit((y + 0.5) * stride, size.height),
+        x: limit((x + 0.5) * step(size.width, stride), size.width),
+        y: limit((y + 0.5) * step(size.height, stride), size.height),
         w: limit(w, size.width),
         h: limit(h, size.height),
       })),
@@ -37,9 +38,13 @@ function priorsOf(strides: readonly number[], sides: readonly Sides[], clip: boo
 
 /** Boxes from offsets of priors. */
 const offsetRows =
-  (strides: readonly number[], sides: readonly Sides[], { clip, softmax }: { clip: boolean; softmax: boolean }) =>
+  (
+    strides: readonly number[],
+    sides: readonly Sides[],
+    { clip, softmax, even }: { clip: boolean; softmax: boolean; even?: boolean },
+  ) =>
   ({ loc, conf }: Outputs): Candidate[] => {
-    const priors = priorsOf(strides, sides, clip)
+    const priors = priorsOf(strides, sides, clip, even)
     const offsets = rowsOf(loc!, 4)
     return rowsOf(conf!, C + 1).map((row, i) => {
       const { x, y, w, h } = priors[i]!
@@ -167,6 +172,17 @@ export const ssdLayouts: readonly Case[] = [
     architecture: 'ssd',
     head: 'priors',
     resize: 'letterbox',
+  },
+  {
+    name: 'an SSD without post-processing, of a grid that does not divide the picture',
+    adapter: 'ssd',
+    graph: offsetsNet(layout, { strides: [16, 64], perCell: [2, 1] }),
+    prepare: (value) => (value - 127) / 128,
+    bgr: false,
+    options: { anchors: toldSides.flat(2) },
+    decode: offsetRows([16, 64], toldSides, { clip: false, softmax: false, even: true }),
+    architecture: 'ssd',
+    head: 'priors',
   },
   {
     name: 'an SSD without post-processing whose priors are told',

@@ -80,6 +80,24 @@ export const published: readonly PublishedPriors[] = [
     resize: 'stretch',
   },
   {
+    // torchvision's ssdlite320_mobilenet_v3_large.
+    name: "torchvision's SSDLite320",
+    strides: [16, 32, 64, 107, 160, 320],
+    anchors: [
+      [64, 112],
+      [112, 160],
+      [160, 208],
+      [208, 256],
+      [256, 304],
+      [304, 320],
+    ].map((sides) => stretched(sides as [number, number], [2, 3])),
+    clipped: true,
+    evenCells: true,
+    clampedCells: false,
+    normalization: { channels: 'rgb', scale: 1, mean: [127.5, 127.5, 127.5], deviation: [127.5, 127.5, 127.5] },
+    resize: 'stretch',
+  },
+  {
     // ssd.pytorch (amdegroot) and pytorch-ssd, trained on VOC.
     name: "VGG's SSD300",
     strides: [8, 16, 32, 64, 100, 300],

@@ -210,7 +210,8 @@ function undecoded(
     grids.map(({ location }) => location),
     family,
   )
-  return { ...common, anchors: toldPriors(family, told, shapes), strides, evenCells: false, clampedCells: false }
+  // Where a grid does not divide the picture its cells share it evenly, as torchvision's and TensorFlow's do.
+  return { ...common, anchors: toldPriors(family, told, shapes), strides, evenCells: true, clampedCells: false }
 }
 
 /** Ways in which the centres of a grid's cells lie, by how the priors were made. */
