@@ -15,7 +15,7 @@ import { specificationOf } from '../../trainer/detector/specification.ts'
 import type { EvaluatedPicture } from '../../trainer/evaluation/coco.ts'
 import { layersOf, stageRates } from '../../trainer/loop/layers.ts'
 import { startingModel } from '../../trainer/loop/start.ts'
-import { rateDecayOf, type TrainOptions } from '../../trainer/loop/train.ts'
+import { peakRate, rateDecayOf, type TrainOptions } from '../../trainer/loop/train.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 
 const Answer = Type.Object({
@@ -59,7 +59,7 @@ export async function trainWithPyTorch(
         steps: options.steps,
         seed: options.seed,
         batch: options.batch ?? 8,
-        rate: options.rate ?? 7e-4,
+        rate: peakRate(options, { head: 'yolox', architecture: 'yolox' }),
         stageRates: stageRatesOf(await readFile(model), { ...defaultRecipe, ...options.recipe }),
       }),
     )

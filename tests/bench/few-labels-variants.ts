@@ -37,11 +37,12 @@ export const variants: Readonly<Record<string, Variant>> = {
   mild: { words: 'half of the change in size and light', options: { recipe: { scale: 0.5, colour: 0.5 } } },
   'no-close': { words: 'mosaic to the very end', options: { recipe: { closing: 0 } } },
   'early-close': { words: 'the last 0.4 without mosaic', options: { recipe: { closing: 0.4 } } },
-  'rate-2': { words: 'twice the learning rate', options: { rate: 1.4e-3 } },
-  'rate-4': { words: 'four times the learning rate', options: { rate: 2.8e-3 } },
-  'rate-8': { words: 'eight times the learning rate', options: { rate: 5.6e-3 } },
-  'rate-16': { words: 'sixteen times the learning rate', options: { rate: 1.12e-2 } },
-  'rate-half': { words: 'half of the learning rate', options: { rate: 3.5e-4 } },
+  ...Object.fromEntries(
+    ['3.5e-4', '7e-4', '1.4e-3', '2.8e-3', '5.6e-3', '1.12e-2'].map((rate) => [
+      `rate-${rate}`,
+      { words: `a learning rate of ${rate}`, options: { rate: Number(rate) } },
+    ]),
+  ),
   'even-rate': { words: 'all stages at one learning rate', options: { recipe: { rateDecay: 1 } } },
   'steep-rate': {
     words: 'each stage further from the head at a third of the learning rate',

@@ -147,12 +147,13 @@ describe('the rate of the first layers', () => {
 })
 
 describe('the learning rate', () => {
-  it('is eight times as high for the built-in detector, whatever it starts from, unless it is told or momentum has its own', () => {
+  it('hangs on the head, unless it is told or momentum has its own', () => {
     const recipe = { momentum: 0.9 }
-    assert.equal(peakRate({}, { head: 'distances' }), 5.6e-3)
-    assert.equal(peakRate({}, { head: 'yolox' }), 7e-4)
-    assert.equal(peakRate({ rate: 1e-3 }, { head: 'distances' }), 1e-3)
-    assert.equal(peakRate({ batch: 8, recipe }, { head: 'distances' }), peakRate({ batch: 8, recipe }, { head: 'yolox' }))
-    assert.equal(peakRate({ batch: 64, recipe }, { head: 'yolox' }), 0.01)
+    const of = (head: 'yolox' | 'distances', options: Parameters<typeof peakRate>[0] = {}) =>
+      peakRate(options, { head, architecture: head })
+    assert.ok(of('distances') > of('yolox'))
+    assert.equal(of('distances', { rate: 1e-3 }), 1e-3)
+    assert.equal(of('distances', { batch: 8, recipe }), of('yolox', { batch: 8, recipe }))
+    assert.equal(of('yolox', { batch: 64, recipe }), 0.01)
   })
 })

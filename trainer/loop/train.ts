@@ -8,7 +8,7 @@ import { ahead, Loader } from '../data/loader.ts'
 import { isPartial, type LabelledSample, objectsOf } from '../data/sample.ts'
 import { sharesOf } from '../data/sampling.ts'
 import { type Cut, validationCut } from '../data/validation-cut.ts'
-import { roomFor } from '../detector/heads/table.ts'
+import { headOf, roomFor } from '../detector/heads/table.ts'
 import type { Specification } from '../detector/specification.ts'
 import { chooseDevice, type Decision, type DeviceChoice } from '../engine/devices/choose-device.ts'
 import type { Device } from '../engine/devices/executor.ts'
@@ -84,16 +84,13 @@ export interface TrainResult {
   readonly stopped: string | null
 }
 
-/**
- * The learning rate at its peak. AdamW's as `bench:few-labels` found it: the built-in network learns best at eight times the rate of a detector that
- * knows many pictures already, whatever it starts from. Momentum: 0.01 for 64 pictures, as YOLOX was published (Ge et al. 2021).
- */
+/** The learning rate at its peak. AdamW's hangs on the head. Momentum: 0.01 for 64 pictures, as YOLOX was published (Ge et al. 2021). */
 export function peakRate(
   { rate, batch = 8, recipe }: Pick<TrainOptions, 'rate' | 'batch' | 'recipe'>,
-  { head }: Pick<Specification, 'head'>,
+  specification: Pick<Specification, 'head' | 'architecture'>,
 ): number {
   if (rate !== undefined && rate !== null) return rate
-  return recipe?.momentum ? (0.01 * batch) / 64 : head === 'distances' ? 5.6e-3 : 7e-4
+  return recipe?.momentum ? (0.01 * batch) / 64 : headOf(specification).rate
 }
 
 /** Of weights, not of biases and scales; momentum's, which enters the gradient, as YOLOX was published. */

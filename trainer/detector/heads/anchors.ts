@@ -30,6 +30,7 @@ function boxes(g: GraphBuilder, _: unknown, rows: Value, { x, y, stride, sizes }
 }
 
 export const anchors: HeadKind = {
+  rate: 2.8e-3,
   classesAt: () => lead,
   otherColumns: () => lead,
   newClassBias: -2,

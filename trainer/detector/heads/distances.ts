@@ -12,6 +12,7 @@ function boxes(g: GraphBuilder, _: unknown, rows: Value, { x, y, stride }: Centr
 }
 
 export const distances: HeadKind = {
+  rate: 5.6e-3,
   classesAt: () => lead,
   otherColumns: () => lead,
   // Probability 0.01 (Focal Loss, Lin et al. 2017).

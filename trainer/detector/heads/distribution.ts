@@ -132,6 +132,7 @@ function classCostOf(input: LossInput, iou: Value, weightOf: typeof qualityWeigh
 
 /** NanoDet. */
 export const distribution: HeadKind = {
+  rate: 1.4e-3,
   classesAt: () => 0,
   otherColumns: (specification) => 4 * binsOf(specification),
   newClassBias: -Math.log(99),

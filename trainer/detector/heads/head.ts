@@ -78,6 +78,8 @@ export interface HeadKind {
   /** First column of the class logits, and count of columns that are not class logits. */
   readonly classesAt: (specification: Specification) => number
   readonly otherColumns: (specification: Specification) => number
+  /** AdamW's peak learning rate at which it learns best from some hundred labels, as `bench:few-labels` found it. */
+  readonly rate: number
   /** Bias of the filter of a class that is new: the logit of a probability that is right for most cells. */
   readonly newClassBias: number
   /** Whether the loss wants `oneHot`. */

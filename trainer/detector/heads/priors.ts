@@ -12,6 +12,7 @@ const lead = 5
 const negativesPerPositive = 3
 
 export const priors: HeadKind = {
+  rate: 7e-4,
   classesAt: () => lead,
   otherColumns: () => lead,
   // Beside a background whose logit lies well above 0 nearly everywhere.

@@ -10,6 +10,7 @@ const gains = { box: 7.5, distribution: 1.5, classes: 0.5 }
 
 export const yolov8: HeadKind = {
   ...distribution,
+  rate: 2.8e-3,
   oneHot: true,
   apart: true,
   assign: candidatesWithin,

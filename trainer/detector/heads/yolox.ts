@@ -54,6 +54,7 @@ function surprise(g: GraphBuilder, { object, logits, oneHot }: { object: Value; 
 }
 
 export const yolox: HeadKind = {
+  rate: 7e-4,
   classesAt: () => lead,
   otherColumns: () => lead,
   newClassBias: -2,
