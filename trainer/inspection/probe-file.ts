@@ -1,5 +1,4 @@
 /** Reads a file that nobody has vetted, loads it, runs it, tries what can be made of it, telling each step before it is taken. */
-
 import { withExternalData } from '../onnx/external-data.ts'
 import type { Graph } from '../onnx/graph.ts'
 import { headerOf } from '../onnx/header.ts'
