@@ -1,6 +1,7 @@
 /** Which cells answer for which box, where that is fixed before the step. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { assignByShape, assignByShapeOverlap } from '../../trainer/detector/anchor-assignment.ts'
 import { assignToCorners, candidatesAround, candidatesWithin, nineOfEachGrid } from '../../trainer/detector/assignment.ts'
 import { cellsOf } from '../../trainer/detector/cells.ts'
 
@@ -38,6 +39,40 @@ describe('the four cells about a centre', () => {
       { cell: 10, truth: 1 },
       { cell: 11, truth: 1 },
     ])
+  })
+})
+
+describe('anchors that answer for a box', () => {
+  const cells = cellsOf({
+    width: 64,
+    height: 64,
+    strides: [16],
+    anchors: [
+      [
+        [10, 10],
+        [30, 30],
+        [64, 16],
+      ],
+    ],
+  })
+  const named = (found: readonly { cell: number; truth: number }[]) =>
+    found.map(({ cell }) => `${cells.x[cell]},${cells.y[cell]} ${cells.sizes!.width[cell]}x${cells.sizes!.height[cell]}`).sort()
+  // Its centre 27, 20 lies in the cell about 24, 24: nearest to the one on its right, about 40, and to the one above, about 8.
+  const box = [16, 9, 38, 31] as const
+
+  it('are those within a factor of its shape, in its own cell and the two nearest neighbours', () => {
+    const around = ['24,24', '24,8', '40,24']
+    assert.deepEqual(named(assignByShape(2)([box], cells)), around.map((at) => `${at} 30x30`).sort())
+    assert.deepEqual(
+      named(assignByShape(4)([box], cells)),
+      around.flatMap((at) => [`${at} 10x10`, `${at} 30x30`, `${at} 64x16`]).sort(),
+    )
+  })
+
+  it('are for YOLOv4 those that overlap its shape enough, in its own cell alone, and the best in any case', () => {
+    // 22 x 22: overlaps of 0.207, 0.538 and 0.305.
+    assert.deepEqual(named(assignByShapeOverlap([box], cells)), ['24,24 30x30', '24,24 64x16'])
+    assert.deepEqual(named(assignByShapeOverlap([[22, 22, 26, 26]], cells)), ['24,24 10x10'])
   })
 })
 

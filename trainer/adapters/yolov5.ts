@@ -72,7 +72,7 @@ export const yolov5: Adapter = async (whole, options) => {
     const made = await trainableOrWhy(build(grids, anchors, [[ownRows(output, grids, width)]]))
     if (typeof made !== 'string') return made
     why = made
-    // Not decoded at all? Its rows do not hang on anchors then: any will do to find that out.
+    // It may not decode at all. Such rows are the same whatever its anchors are, so these will do to find out.
     const own = undecoded.map((op) => [ownNumbers(output, grids, width, op)])
     const plain = await trainableOrWhy(build(grids, anchors, own))
     if (typeof plain !== 'string') return await trainableCore(build(grids, toldAnchors(options.anchors, foreign, grids), own))

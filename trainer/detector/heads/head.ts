@@ -78,7 +78,7 @@ export interface HeadKind {
   /** First column of the class logits, and count of columns that are not class logits. */
   readonly classesAt: (specification: Specification) => number
   readonly otherColumns: (specification: Specification) => number
-  /** AdamW's peak learning rate at which it learns best from some hundred labels, as `bench:few-labels` found it. */
+  /** AdamW's peak learning rate: the one at which it learns best from some hundred labels (`bench:few-labels`), of its next of kin where it was not tried. */
   readonly rate: number
   /** Bias of the filter of a class that is new: the logit of a probability that is right for most cells. */
   readonly newClassBias: number
