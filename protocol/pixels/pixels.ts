@@ -1,27 +1,20 @@
 /** Loops over pixels, on the memory of one WebAssembly module for each thread. */
+import { growTo, instantiate, type Memory } from '../web-assembly.ts'
 import { kernels } from './kernels.ts'
 
-/** What of the language's WebAssembly is used here; TypeScript has it among the names of browsers only. */
-declare const WebAssembly: {
-  Module: new (bytes: Uint8Array) => object
-  Instance: new (module: object) => { readonly exports: unknown }
-}
 interface Kernels {
-  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number }
+  readonly memory: Memory
   blend(out: number, top: number, bottom: number, columns: number, end: number, below: number): void
   recolour(at: number, end: number, matrix: number): void
 }
-const { memory, blend, recolour } = new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(kernels, 'base64')))
-  .exports as Kernels
+const { memory, blend, recolour } = instantiate<Kernels>(kernels)
 
-const pageBytes = 65536
 /** Kernels read and write a little beyond what they were asked for. */
 const spare = 16
 
 /** Makes room for so many bytes; views of before are no longer valid then. */
 function memoryOf(bytes: number): ArrayBuffer {
-  const missing = Math.ceil(bytes / pageBytes) - memory.buffer.byteLength / pageBytes
-  if (missing > 0) memory.grow(missing)
+  growTo(memory, bytes)
   return memory.buffer
 }
 

@@ -1,11 +1,9 @@
 /** The kernels over pixels give what their formulas say, to the last bit, and change nothing else. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { type Picture, resizeInto } from '../../protocol/letterbox.ts'
 import { type ColourMatrix, transformColours } from '../../protocol/pixels/pixels.ts'
 import { Random } from '../../trainer/detector/random.ts'
-import { kernelsModule, kernelsPath } from '../support/wasm-module.ts'
 
 const random = new Random(3)
 const noise = (length: number) => Uint8Array.from({ length }, () => random.integer(256))
@@ -91,11 +89,4 @@ describe('a matrix of colours', () => {
       assert.deepEqual(around, expected, `${pixels} pixels`)
     }
   })
-})
-
-it('the kernels are those of their text', async () => {
-  assert.ok(
-    readFileSync(kernelsPath, 'utf8') === (await kernelsModule()),
-    'protocol/pixels/kernels.ts is out of date: npm run wasm',
-  )
 })

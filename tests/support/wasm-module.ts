@@ -1,17 +1,21 @@
-/** The WebAssembly text of the pixel kernels as a module of TypeScript. */
+/** The WebAssembly texts of the kernels as modules of TypeScript. */
 import { readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import wabt from 'wabt'
 
-export const kernelsPath = fileURLToPath(new URL('../../../protocol/pixels/kernels.ts', import.meta.url))
+/** The written modules, each beside its text, from the root. */
+export const kernelModules = ['protocol/pixels/kernels.ts', 'trainer/engine/update-kernels.ts'] as const
 
-export async function kernelsModule(): Promise<string> {
-  const text = readFileSync(fileURLToPath(new URL('../../../protocol/pixels/kernels.wat', import.meta.url)), 'utf8')
-  const { buffer } = (await wabt()).parseWat('kernels.wat', text, { simd: true }).toBinary({})
+export const kernelsPath = (module: string): string => fileURLToPath(new URL(`../../../${module}`, import.meta.url))
+
+export async function kernelsModule(module: string): Promise<string> {
+  const path = kernelsPath(module).replace(/ts$/, 'wat')
+  const { buffer } = (await wabt()).parseWat(path, readFileSync(path, 'utf8'), { simd: true, threads: true }).toBinary({})
   const lines = Buffer.from(buffer)
     .toString('base64')
     .match(/.{1,120}/g)!
-  return `/** Made of kernels.wat by \`npm run wasm\`: a WebAssembly module, as base64. */
+  return `/** Made of ${basename(path)} by \`npm run wasm\`: a WebAssembly module, as base64. */
 export const kernels =
 ${lines.map((line) => `  '${line}'`).join(' +\n')}
 `

@@ -17,9 +17,10 @@ import { Random } from '../../trainer/detector/random.ts'
 import { cpuDialect } from '../../trainer/engine/dialect.ts'
 import { compileStep, packed } from '../../trainer/engine/step-graph.ts'
 import { StepRunner } from '../../trainer/engine/step-runner.ts'
-import { StepThread, sharedVector } from '../../trainer/engine/step-thread.ts'
-import type { Feeds, SharedVector } from '../../trainer/engine/step-worker.ts'
+import { StepThread } from '../../trainer/engine/step-thread.ts'
+import type { Feeds } from '../../trainer/engine/step-worker.ts'
 import { initialState, type TrainerState } from '../../trainer/engine/trainer-state.ts'
+import { Vectors } from '../../trainer/engine/vectors.ts'
 import { LossWatch } from '../../trainer/loop/loss-watch.ts'
 import { recomputes } from '../../trainer/loop/plan.ts'
 import { train } from '../../trainer/loop/train.ts'
@@ -104,15 +105,16 @@ describe('recomputing when memory is short', () => {
       const outputs = []
       for (const recompute of [false, true]) {
         const step = compileStep({ graph, losses: [...losses], parameters, dialect, recompute })
+        const made = new Vectors()
         const given = {
-          parameters: sharedCopy(packed(core, step.parameters)),
-          statistics: sharedCopy(packed(core, step.statistics)),
+          parameters: made.copyOf(packed(core, step.parameters)),
+          statistics: made.copyOf(packed(core, step.statistics)),
         }
-        const thread = await StepThread.start({ model: writeOnnx(step.graph), threads: 1 })
+        const thread = await StepThread.start({ model: writeOnnx(step.graph), threads: 1, memory: made.memory })
         const values = {
-          losses: sharedVector(losses.length),
-          gradient: sharedVector(given.parameters.length),
-          batchStatistics: sharedVector(given.statistics.length),
+          losses: made.zeros(losses.length),
+          gradient: made.zeros(given.parameters.length),
+          batchStatistics: made.zeros(given.statistics.length),
         }
         await thread.run({ feeds, given, version: 0, outputs: values })
         outputs.push({ nodes: step.graph.nodes.length, values })
@@ -131,12 +133,6 @@ describe('recomputing when memory is short', () => {
     assert.ok(recomputes({ ...need, keptBytes: 300e6, available: 16e9 }))
   })
 })
-
-function sharedCopy(values: Float32Array): SharedVector {
-  const copy = sharedVector(values.length)
-  copy.set(values)
-  return copy
-}
 
 describe('NaN and infinity', () => {
   async function step(

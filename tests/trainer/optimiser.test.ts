@@ -13,8 +13,10 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import ort from 'onnxruntime-node'
-import { applyUpdate, clipping, rangesOf, takeMean } from '../../trainer/engine/update.ts'
+import { Random } from '../../trainer/detector/random.ts'
+import { clipping, rangesOf, Updater } from '../../trainer/engine/update.ts'
 import { adam, type UpdateRule, updateGraph } from '../../trainer/engine/update-graph.ts'
+import { Vectors as SharedVectors } from '../../trainer/engine/vectors.ts'
 import type { TensorData } from '../../trainer/onnx/graph.ts'
 import { floatOf } from '../../trainer/onnx/inference.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
@@ -60,22 +62,32 @@ async function byGraph(vectors: Vectors, scalars: Scalars, rule: UpdateRule = ad
 
 async function inOnePass(vectors: Vectors, scalars: Scalars, rule: UpdateRule = adam) {
   const size = vectors.parameters.length
-  const room = () => new Float32Array(size)
+  const made = new SharedVectors()
+  const updater = new Updater(made.memory)
   const of = {
-    parameters: Float32Array.from(vectors.parameters),
-    moment1: Float32Array.from(vectors.moment1),
-    moment2: Float32Array.from(vectors.moment2),
-    average: room(),
+    parameters: made.copyOf(Float32Array.from(vectors.parameters)),
+    moment1: made.copyOf(Float32Array.from(vectors.moment1)),
+    moment2: made.copyOf(Float32Array.from(vectors.moment2)),
+    average: made.zeros(size),
   }
   // Two equal parts have the mean of either.
-  const [gradient, other] = [Float32Array.from(vectors.gradient), Float32Array.from(vectors.gradient)]
-  const norm = Math.sqrt(takeMean([gradient, other], [0.25, 0.75], [0, size]).reduce((sum, each) => sum + each, 0))
+  const [gradient, other] = [vectors.gradient, vectors.gradient].map((each) => made.copyOf(Float32Array.from(each)))
+  const norm = Math.sqrt(updater.takeMean([gradient!, other!], [0.25, 0.75], [0, size]).reduce((sum, each) => sum + each, 0))
   const { rate, correction1, correction2, decay = 0, clip = 1e9 } = scalars
   for (const range of rangesOf(size, 2))
-    applyUpdate(
+    updater.applyUpdate(
       {
-        ...{ rule, rate, correction1, correction2, averageDecay: 0, factor: clipping(norm, clip), gradient, vectors: of },
-        ...{ rateScale: room().fill(1), decay: room().fill(decay) },
+        ...{
+          rule,
+          rate,
+          correction1,
+          correction2,
+          averageDecay: 0,
+          factor: clipping(norm, clip),
+          gradient: gradient!,
+          vectors: of,
+        },
+        ...{ rateScale: made.zeros(size).fill(1), decay: made.zeros(size).fill(decay) },
       },
       range,
     )
@@ -176,16 +188,71 @@ describe('the update in one pass', () => {
   optimiser(inOnePass)
 
   it('gives the same mean and squares for any number of threads', () => {
-    const size = 200_000
+    const size = 200_001
     const part = (phase: number) => Float32Array.from({ length: size }, (_, i) => Math.sin(i + phase))
     const results = [1, 2, 3, 7, 50].map((threads) => {
-      const gradients = [part(0), part(1), part(2)]
-      const squares = rangesOf(size, threads).flatMap((range) => takeMean(gradients, [0.5, 0.2, 0.3], range))
+      const made = new SharedVectors()
+      const gradients = [part(0), part(1), part(2)].map((each) => made.copyOf(each))
+      const updater = new Updater(made.memory)
+      const squares = rangesOf(size, threads).flatMap((range) => updater.takeMean(gradients, [0.5, 0.2, 0.3], range))
       return { squares, mean: gradients[0] }
     })
     for (const each of results.slice(1)) assert.deepEqual(each, results[0])
     const total = results[0]!.squares.reduce((sum, each) => sum + each, 0)
     const wanted = part(0).reduce((sum, each, i) => sum + (0.5 * each + 0.2 * Math.sin(i + 1) + 0.3 * Math.sin(i + 2)) ** 2, 0)
     assert.ok(Math.abs(total - wanted) < 1e-5 * wanted)
+  })
+
+  it('leaves the mean of one gradient as it is', () => {
+    const made = new SharedVectors()
+    const gradient = made.copyOf(Float32Array.from({ length: 7 }, (_, i) => Math.sin(i)))
+    const before = gradient.slice()
+    const [squares] = new Updater(made.memory).takeMean([gradient], [1], [0, 7])
+    assert.deepEqual([...gradient], [...before])
+    assert.equal(
+      squares,
+      before.reduce((sum, each) => sum + each ** 2, 0),
+    )
+  })
+
+  it('is the formula in double precision, each number rounded once, and touches nothing outside of its range', () => {
+    const [size, begin, end] = [200_003, 32_768, 163_840]
+    const random = new Random(9)
+    for (const rule of [adam, { momentum: 0.9, nesterov: true }, { momentum: 0.8, nesterov: false }]) {
+      const made = new SharedVectors()
+      const vector = (low: number) => made.copyOf(Float32Array.from({ length: size }, () => random.between(low, 1)))
+      const [gradient, rateScale, decay] = [vector(-1), vector(0), vector(0)]
+      const vectors = { parameters: vector(-1), moment1: vector(-1), moment2: vector(0), average: vector(-1) }
+      const wanted = Object.fromEntries(Object.entries(vectors).map(([name, values]) => [name, values.slice()]))
+      const scalars = { factor: 0.7, rate: 0.01, correction1: 1.3, correction2: 2.5, averageDecay: 0.99 }
+      new Updater(made.memory).applyUpdate({ rule, vectors, gradient, rateScale, decay, ...scalars }, [begin, end])
+      const { parameters, moment1, moment2, average } = wanted as Record<keyof typeof vectors, Float32Array>
+      const { factor, rate, correction1, correction2, averageDecay } = scalars
+      for (let i = begin; i < end; i++) {
+        const old = parameters![i]!
+        const shrunk = decay[i]! * old
+        let p: number
+        if ('momentum' in rule) {
+          const g = gradient[i]! * factor + shrunk
+          const m = rule.momentum * moment1![i]! + g
+          p = old - rate * rateScale[i]! * (rule.nesterov ? g + rule.momentum * m : m)
+          moment1![i] = m
+        } else {
+          const g = gradient[i]! * factor
+          const m = rule.beta1 * moment1![i]! + (1 - rule.beta1) * g
+          const v = rule.beta2 * moment2![i]! + (1 - rule.beta2) * g * g
+          p = old - rate * rateScale[i]! * ((m * correction1) / (Math.sqrt(v * correction2) + rule.epsilon) + shrunk)
+          moment1![i] = m
+          moment2![i] = v
+        }
+        parameters![i] = p
+        average![i] = averageDecay * average![i]! + (1 - averageDecay) * p
+      }
+      for (const [name, values] of Object.entries(vectors))
+        assert.ok(
+          values.every((each, i) => each === wanted[name]![i]),
+          `${name}, ${JSON.stringify(rule)}`,
+        )
+    }
   })
 })

@@ -4,11 +4,12 @@ import { causeOf } from './cause.ts'
 import { allFinite } from './finite.ts'
 import type { Description, Runner, StepResult } from './runner.ts'
 import { type StepGraph, total } from './step-graph.ts'
-import { StepThread, sharedVector } from './step-thread.ts'
-import type { Feeds, SharedVector, SharedVectors } from './step-worker.ts'
+import { StepThread } from './step-thread.ts'
+import type { Feeds } from './step-worker.ts'
 import type { TrainerState } from './trainer-state.ts'
 import { clipping, type Moved, type Range, rangesOf } from './update.ts'
 import { adam, type UpdateRule } from './update-graph.ts'
+import { type SharedVector, type SharedVectors, Vectors } from './vectors.ts'
 
 export interface StepRunnerOptions {
   readonly step: StepGraph
@@ -40,22 +41,17 @@ interface MeanGradient {
   readonly ranges: readonly Range[]
 }
 
-function shared(values: Float32Array): SharedVector {
-  const vector = sharedVector(values.length)
-  vector.set(values)
-  return vector
-}
-
 export class StepRunner implements Runner {
   readonly #options: StepRunnerOptions
   readonly #threads: StepThread[] = []
+  readonly #made = new Vectors()
   /** What comes out of each micro-batch of a step. */
   readonly #outputs: SharedVectors[] = []
   /** The state's vectors while it trains. */
   #vectors: Readonly<Record<Moved, SharedVector>> | null = null
-  #statistics = sharedVector(0)
-  #rateScale = sharedVector(0)
-  #decay = sharedVector(0)
+  #statistics = this.#made.zeros(0)
+  #rateScale = this.#made.zeros(0)
+  #decay = this.#made.zeros(0)
   /** Counts what the parameters were. */
   #version = 0
   #failures = 0
@@ -70,11 +66,11 @@ export class StepRunner implements Runner {
     const size = total(step.parameters)
     if (state.parameters.length !== size)
       throw new Error(`the state has ${state.parameters.length} parameters, the graph ${size}`)
-    this.#vectors = Object.fromEntries(moved.map((name) => [name, shared(state[name])])) as Record<Moved, SharedVector>
-    this.#statistics = shared(state.statistics)
+    this.#vectors = Object.fromEntries(moved.map((name) => [name, this.#made.copyOf(state[name])])) as Record<Moved, SharedVector>
+    this.#statistics = this.#made.copyOf(state.statistics)
     Object.assign(state, this.#vectors, { statistics: this.#statistics })
-    this.#rateScale = sharedVector(size)
-    this.#decay = sharedVector(size)
+    this.#rateScale = this.#made.zeros(size)
+    this.#decay = this.#made.zeros(size)
     for (const { name, shape, offset, size: count } of step.parameters) {
       this.#rateScale.fill(rateScale(name), offset, offset + count)
       this.#decay.fill(decay(name, shape), offset, offset + count)
@@ -82,7 +78,7 @@ export class StepRunner implements Runner {
     const model = writeOnnx(step.graph)
     await Promise.all(
       Array.from({ length: workers }, async () => {
-        this.#threads.push(await StepThread.start({ model, threads: 1 }))
+        this.#threads.push(await StepThread.start({ model, threads: 1, memory: this.#made.memory }))
       }),
     )
   }
@@ -174,14 +170,14 @@ export class StepRunner implements Runner {
     const { step, state } = this.#options
     if (this.#failures++ === 0) {
       const run = async (model: Uint8Array, feeds: Feeds, outputs: SharedVectors) => {
-        const thread = await StepThread.start({ model, threads: 1 })
+        const thread = await StepThread.start({ model, threads: 1, memory: this.#made.memory })
         try {
           await thread.run({ feeds, given: this.#given(), version: this.#version, outputs })
         } finally {
           await thread.stop()
         }
       }
-      this.#cause = await causeOf({ step, state, batches, rate, run })
+      this.#cause = await causeOf({ step, state, batches, rate, vectors: this.#made, run })
     }
     if (this.#failures >= patience)
       throw new Error(`${this.#cause}; ${patience} steps in a row were left out, so the training stops at step ${state.step}`)
@@ -196,10 +192,10 @@ export class StepRunner implements Runner {
     const { step, losses } = this.#options
     while (this.#outputs.length < parts)
       this.#outputs.push({
-        gradient: sharedVector(total(step.parameters)),
-        losses: sharedVector(losses.length),
-        ...(step.graph.outputs.some(({ name }) => name === 'share') && { share: sharedVector(1) }),
-        ...(this.#statistics.length > 0 && { batchStatistics: sharedVector(this.#statistics.length) }),
+        gradient: this.#made.zeros(total(step.parameters)),
+        losses: this.#made.zeros(losses.length),
+        ...(step.graph.outputs.some(({ name }) => name === 'share') && { share: this.#made.zeros(1) }),
+        ...(this.#statistics.length > 0 && { batchStatistics: this.#made.zeros(this.#statistics.length) }),
       })
     return this.#outputs.slice(0, parts)
   }

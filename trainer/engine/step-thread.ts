@@ -1,10 +1,8 @@
 /** A worker thread with a step session, as the thread that waits for it sees it. */
 import { Worker } from 'node:worker_threads'
-import type { Pass, Result, SharedVector, StepAnswer, StepRequest, Work, WorkerSetup } from './step-worker.ts'
+import type { Pass, Result, StepAnswer, StepRequest, Work, WorkerSetup } from './step-worker.ts'
 import type { Range, Update } from './update.ts'
-
-/** Zeros in memory that all threads see. */
-export const sharedVector = (length: number): SharedVector => new Float32Array(new SharedArrayBuffer(length * 4))
+import type { SharedVector } from './vectors.ts'
 
 export class StepThread {
   readonly #worker: Worker
@@ -39,12 +37,12 @@ export class StepThread {
     await this.#ask({ pass })
   }
 
-  /** `takeMean` of update.ts. */
+  /** That of update.ts's `Updater`. */
   async takeMean(gradients: readonly SharedVector[], weights: readonly number[], range: Range): Promise<readonly number[]> {
     return (await this.#ask({ mean: gradients, weights, range })) as readonly number[]
   }
 
-  /** `applyUpdate` of update.ts; its vectors must be shared ones. */
+  /** That of update.ts's `Updater`. */
   async applyUpdate(update: Update, range: Range): Promise<void> {
     await this.#ask({ update, range })
   }

@@ -4,7 +4,9 @@
  */
 import { parentPort, workerData } from 'node:worker_threads'
 import ort from 'onnxruntime-node'
-import { applyUpdate, type Range, takeMean, type Update } from './update.ts'
+import type { SharedMemory } from '../../protocol/web-assembly.ts'
+import { type Range, type Update, Updater } from './update.ts'
+import type { SharedVector, SharedVectors } from './vectors.ts'
 
 /** Plain typed arrays with their shapes: what crosses between threads. */
 export interface Feed {
@@ -13,9 +15,6 @@ export interface Feed {
   readonly data: Float32Array | Uint8Array | BigInt64Array | Int32Array
 }
 export type Feeds = Readonly<Record<string, Feed>>
-
-export type SharedVector = Float32Array<SharedArrayBuffer>
-export type SharedVectors = Readonly<Record<string, SharedVector>>
 
 export interface Pass {
   readonly feeds: Feeds
@@ -32,7 +31,7 @@ export type Work =
   | { readonly mean: readonly SharedVector[]; readonly weights: readonly number[]; readonly range: Range }
   | { readonly update: Update; readonly range: Range }
 
-/** What comes back: what `takeMean` gives, of the others nothing. */
+/** What comes back: what `Updater.takeMean` gives, of the others nothing. */
 export type Result = null | readonly number[]
 
 export type StepRequest = { readonly id: number; readonly work: Work }
@@ -41,11 +40,14 @@ export type StepAnswer = { readonly id: number; readonly result: Result } | { re
 export interface WorkerSetup {
   readonly model: Uint8Array
   readonly threads: number
+  /** Where the vectors of all that it is asked for lie. */
+  readonly memory: SharedMemory
 }
 
 if (!parentPort) throw new Error('step-worker runs as a worker thread only')
 const port = parentPort
-const { model, threads } = workerData as WorkerSetup
+const { model, threads, memory } = workerData as WorkerSetup
+const updater = new Updater(memory)
 
 // Memory patterns would add a second copy of the first run's arena; without optimisation the graph is created four times faster and runs alike.
 const session = await ort.InferenceSession.create(model, {
@@ -86,8 +88,8 @@ async function runPass({ feeds, given, version, outputs }: Pass): Promise<void> 
 }
 
 async function done(work: Work): Promise<Result> {
-  if ('mean' in work) return takeMean(work.mean, work.weights, work.range)
-  if ('update' in work) applyUpdate(work.update, work.range)
+  if ('mean' in work) return updater.takeMean(work.mean, work.weights, work.range)
+  if ('update' in work) updater.applyUpdate(work.update, work.range)
   else await runPass(work.pass)
   return null
 }

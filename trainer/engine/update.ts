@@ -2,7 +2,10 @@
  * The optimiser on the processor: the rules of update-graph.ts as one pass over the vectors. As a graph they are two dozen passes, each over
  * vectors larger than the caches, with as many vectors in between.
  */
-import type { adam, UpdateRule } from './update-graph.ts'
+import { instantiate, type SharedMemory } from '../../protocol/web-assembly.ts'
+import type { UpdateRule } from './update-graph.ts'
+import { kernels } from './update-kernels.ts'
+import type { SharedVector } from './vectors.ts'
 
 /** What a step changes of a state, each [P]. */
 export type Moved = 'parameters' | 'moment1' | 'moment2' | 'average'
@@ -20,13 +23,13 @@ interface Rates {
 
 export interface Update extends Rates {
   readonly rule: UpdateRule
-  readonly vectors: Readonly<Record<Moved, Float32Array>>
-  readonly gradient: Float32Array
+  readonly vectors: Readonly<Record<Moved, SharedVector>>
+  readonly gradient: SharedVector
   /** Factor of the gradient, which clips it. */
   readonly factor: number
   /** Factors of the learning rate, and weight decay, each [P]. */
-  readonly rateScale: Float32Array
-  readonly decay: Float32Array
+  readonly rateScale: SharedVector
+  readonly decay: SharedVector
 }
 
 /** Elements whose squares are added up by themselves, so that the sum does not hang on how the vector is shared out. They fit in a core's cache. */
@@ -39,77 +42,63 @@ export function rangesOf(size: number, threads: number): Range[] {
   return Array.from({ length: threads }, (_, thread) => [edge(thread), thread === threads - 1 ? size : edge(thread + 1)])
 }
 
-/**
- * Writes the weighted mean of some gradients to the first of them; the weights add up to 1. Added in their order, whichever thread made them:
- * the same seed gives the same numbers with any number of threads.
- * @returns the sum of squares of each stretch of the range
- */
-export function takeMean(gradients: readonly Float32Array[], weights: readonly number[], [begin, end]: Range): number[] {
-  const sums: number[] = []
-  for (let from = begin; from < end; from += stretch) {
-    const to = Math.min(end, from + stretch)
-    const [mean, ...more] = gradients.map((each) => each.subarray(from, to))
-    scale(mean!, weights[0]!)
-    for (const [i, each] of more.entries()) addScaled(mean!, each, weights[i + 1]!)
-    sums.push(squaresOf(mean!))
-  }
-  return sums
-}
-
-function scale(values: Float32Array, factor: number): void {
-  for (let i = 0; i < values.length; i++) values[i]! *= factor
-}
-
-function addScaled(sum: Float32Array, more: Float32Array, factor: number): void {
-  for (let i = 0; i < sum.length; i++) sum[i]! += more[i]! * factor
-}
-
-function squaresOf(values: Float32Array): number {
-  let sum = 0
-  for (let i = 0; i < values.length; i++) sum += values[i]! * values[i]!
-  return sum
-}
-
 /** Factor that brings a gradient of this L2 norm down to `clip` where it is longer. */
 export const clipping = (norm: number, clip: number): number => Math.min(1, clip / (norm + 1e-6))
 
-/** Changes the vectors where they lie: with as many again to write to, the streams would push each other out of a core's nearest cache. */
-export function applyUpdate(update: Update, [begin, end]: Range): void {
-  const { rule } = update
-  // In many short calls: V8 compiles what is called often best, and a long loop in a rare call late.
-  for (let from = begin; from < end; from += stretch) {
-    const range = [from, Math.min(end, from + stretch)] as const
-    if ('momentum' in rule) momentum(update, rule, range)
-    else adamW(update, rule, range)
-  }
+interface Kernels {
+  mean(into: number, of: number, end: number, weight: number, weightOf: number): number
+  // biome-ignore format: addresses first, then numbers
+  adamW(
+    parameters: number, end: number, moment1: number, moment2: number, average: number, gradient: number, rateScale: number, decay: number,
+    factor: number, rate: number, averageDecay: number, beta1: number, beta2: number, epsilon: number, correction1: number, correction2: number,
+  ): void
+  // biome-ignore format: addresses first, then numbers
+  momentum(
+    parameters: number, end: number, moment: number, average: number, gradient: number, rateScale: number, decay: number,
+    factor: number, rate: number, averageDecay: number, momentum: number, ofGradient: number, ofMoment: number,
+  ): void
 }
 
-function adamW(update: Update, { beta1, beta2, epsilon }: typeof adam, [begin, end]: Range): void {
-  const { vectors, gradient, factor, rateScale, decay, rate, correction1, correction2, averageDecay } = update
-  const { parameters, moment1, moment2, average } = vectors
-  for (let i = begin; i < end; i++) {
-    const g = gradient[i]! * factor
-    const m = beta1 * moment1[i]! + (1 - beta1) * g
-    const v = beta2 * moment2[i]! + (1 - beta2) * g * g
-    const old = parameters[i]!
-    const p = old - rate * rateScale[i]! * ((m * correction1) / (Math.sqrt(v * correction2) + epsilon) + decay[i]! * old)
-    moment1[i] = m
-    moment2[i] = v
-    parameters[i] = p
-    average[i] = averageDecay * average[i]! + (1 - averageDecay) * p
-  }
-}
+/** The loops over vectors that lie in one memory. */
+export class Updater {
+  readonly #kernels: Kernels
 
-function momentum(update: Update, rule: Extract<UpdateRule, { momentum: number }>, [begin, end]: Range): void {
-  const { vectors, gradient, factor, rateScale, decay, rate, averageDecay } = update
-  const { parameters, moment1, average } = vectors
-  for (let i = begin; i < end; i++) {
-    const old = parameters[i]!
-    const g = gradient[i]! * factor + decay[i]! * old
-    const m = rule.momentum * moment1[i]! + g
-    const p = old - rate * rateScale[i]! * (rule.nesterov ? g + rule.momentum * m : m)
-    moment1[i] = m
-    parameters[i] = p
-    average[i] = averageDecay * average[i]! + (1 - averageDecay) * p
+  constructor(memory: SharedMemory) {
+    this.#kernels = instantiate<Kernels>(kernels, { vectors: { memory } })
+  }
+
+  /**
+   * Writes the weighted mean of some gradients to the first of them; the weights add up to 1. Added in their order, whichever thread made
+   * them: the same seed gives the same numbers with any number of threads.
+   * @returns the sum of squares of each stretch of the range
+   */
+  takeMean([mean, ...more]: readonly SharedVector[], [weight, ...weights]: readonly number[], [begin, end]: Range): number[] {
+    const sums: number[] = []
+    for (let from = begin; from < end; from += stretch) {
+      const at = (vector: SharedVector) => vector.byteOffset + 4 * from
+      const to = mean!.byteOffset + 4 * Math.min(end, from + stretch)
+      // Alone it is itself; else the first pass of two weighs both.
+      let squares = more.length > 0 ? 0 : this.#kernels.mean(at(mean!), at(mean!), to, weight!, 0)
+      for (const [i, each] of more.entries())
+        squares = this.#kernels.mean(at(mean!), at(each), to, i === 0 ? weight! : 1, weights[i]!)
+      sums.push(squares)
+    }
+    return sums
+  }
+
+  /** Changes the vectors where they lie: with as many again to write to, the streams would push each other out of a core's nearest cache. */
+  applyUpdate(update: Update, [begin, end]: Range): void {
+    const { rule, vectors, gradient, factor, rateScale, decay, rate, correction1, correction2, averageDecay } = update
+    const at = (vector: SharedVector) => vector.byteOffset + 4 * begin
+    const [parameters, to] = [at(vectors.parameters), vectors.parameters.byteOffset + 4 * end]
+    const [moment1, moment2, average] = [at(vectors.moment1), at(vectors.moment2), at(vectors.average)]
+    const given = [at(gradient), at(rateScale), at(decay), factor, rate, averageDecay] as const
+    if ('momentum' in rule) {
+      const [ofGradient, ofMoment] = rule.nesterov ? [1, rule.momentum] : [0, 1]
+      this.#kernels.momentum(parameters, to, moment1, average, ...given, rule.momentum, ofGradient, ofMoment)
+    } else {
+      const { beta1, beta2, epsilon } = rule
+      this.#kernels.adamW(parameters, to, moment1, moment2, average, ...given, beta1, beta2, epsilon, correction1, correction2)
+    }
   }
 }
