@@ -7,7 +7,8 @@ import { Type } from 'typebox'
 import { parseJson } from '../../protocol/parse.ts'
 import { losses } from '../../trainer/detector/loss.ts'
 import { cpuDialect } from '../../trainer/engine/dialect.ts'
-import { compileStep, total } from '../../trainer/engine/step-graph.ts'
+import { orderFilters } from '../../trainer/engine/filter-order.ts'
+import { compileStep, packed, total } from '../../trainer/engine/step-graph.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
 import { projection, referenceStep } from '../support/reference-step.ts'
 
@@ -25,9 +26,9 @@ describe('a whole training step', async () => {
     it(`has PyTorch's float64 loss and gradients in ${dialect}`, async () => {
       const reference = parseJson(Reference, await readFile(fixture, 'utf8'), 'reference-step.json')
       const { core, graph, parameters, feeds } = referenceStep()
-      const step = compileStep({ graph, losses: [...losses], parameters, dialect })
-      const flat = new Float32Array(total(step.parameters))
-      for (const { name, offset } of step.parameters) flat.set(core.initializers.get(name)!.data as Float32Array, offset)
+      const step = compileStep({ graph, losses: [...losses], parameters, dialect, filtersInBlocks: true })
+      const flat = packed(core, step.parameters)
+      orderFilters(flat, step.parameters, 'blocks')
       const session = await ort.InferenceSession.create(writeOnnx(step.graph), {
         graphOptimizationLevel: 'disabled',
         enableMemPattern: false,
@@ -49,6 +50,7 @@ describe('a whole training step', async () => {
         assert.ok(Math.abs(ours! - theirs) < 1e-4 * Math.abs(theirs), `a loss is ${ours}, wanted ${theirs}`)
       }
       const gradient = out.gradient!.data as Float32Array
+      orderFilters(gradient, step.parameters, 'plain')
       let squares = 0
       let missed = 0
       for (const { name, offset, size } of step.parameters) {

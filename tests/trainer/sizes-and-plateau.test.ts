@@ -137,6 +137,7 @@ describe('sizes of the input', () => {
         assert.deepEqual(batches[0]!.image!.shape, [4, side(step), side(step), 3])
         const before = state.parameters.slice()
         const { skipped, losses } = await runner.run(batches, { rate: 1e-3, averageDecay: 0.9 })
+        await runner.sync()
         assert.ok(!skipped && Number.isFinite(losses.loss))
         const moved = state.parameters.reduce((most, value, i) => Math.max(most, Math.abs(value - before[i]!)), 0)
         // Adam moves a parameter by about the learning rate: a state begun anew would have jumped back.

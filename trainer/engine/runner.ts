@@ -22,7 +22,7 @@ export interface Runner {
   describe(): Promise<Description>
   /** One update from some micro-batches of the graph's batch size, whose gradients are averaged. */
   run(batches: readonly Feeds[], rates: { rate: number; averageDecay: number }): Promise<StepResult>
-  /** Brings the state that the runner was made with up to date: on a device of its own the vectors stay there between the steps. */
+  /** Brings the state that the runner was made with up to date: between the steps the vectors stay on a device of its own, or in its order. */
   sync(): Promise<void>
   stop(): Promise<void>
 }

@@ -1,10 +1,12 @@
 /** Compiles a forward graph with a loss into one training-step graph: flat parameters in, flat gradient out. */
 
 import { differentiate, replay } from '../gradients/differentiate.ts'
+import { filterBlocks, hasWholeBlocks, plainFilter } from '../gradients/filter-blocks.ts'
 import { recomputing } from '../gradients/recompute.ts'
-import type { Dialect, Recorded } from '../gradients/rule.ts'
+import { blockOf, type Dialect, type Recorded } from '../gradients/rule.ts'
 import { GraphBuilder, type Value } from '../graph/builder.ts'
-import { elementCount, type Graph } from '../onnx/graph.ts'
+import { elementCount, type Graph, type Node } from '../onnx/graph.ts'
+import { intOf } from '../onnx/shapes.ts'
 import { fuseActivations, fused, fuseSums } from './fuse.ts'
 
 /** Where a tensor lies in a flat vector. */
@@ -13,6 +15,8 @@ export interface Slot {
   readonly shape: readonly number[]
   readonly offset: number
   readonly size: number
+  /** A filter that lies in the graph's flat vectors in blocks of so many channels: filter-order.ts brings it there. */
+  readonly block?: number
 }
 
 export interface StepGraph {
@@ -44,6 +48,8 @@ export interface StepOptions {
   readonly recompute?: boolean
   /** Only one output `finite`: 0 for every layer's output and parameter's gradient that is, NaN for the others. */
   readonly checked?: boolean
+  /** Filters lie in the flat vectors as the blocked convolutions have them, and their slots say so: fewer passes over them in each step. */
+  readonly filtersInBlocks?: boolean
 }
 
 function layout(graph: Graph, names: readonly string[]): Slot[] {
@@ -54,6 +60,18 @@ function layout(graph: Graph, names: readonly string[]): Slot[] {
     const slot = { name, shape: tensor.shape, offset, size: elementCount(tensor.shape) }
     offset += slot.size
     return slot
+  })
+}
+
+/** With the blocks of those that are nothing but filters of convolutions over whole blocks of channels. */
+function inBlocks({ nodes }: Graph, slots: readonly Slot[], b: number): Slot[] {
+  const isFilter = ({ op, domain, inputs, attributes }: Node, name: string) =>
+    op === 'Conv' && domain === '' && inputs[1] === name && intOf(attributes.group, 1) === 1 && inputs[0] !== name
+  return slots.map((slot) => {
+    const { name, shape } = slot
+    // A filter of one pixel has its gradient as a product of matrices, which is plain.
+    const larger = shape.length === 4 && shape[2]! * shape[3]! > 1 && hasWholeBlocks(shape, b)
+    return larger && nodes.every((node) => !node.inputs.includes(name) || isFilter(node, name)) ? { ...slot, block: b } : slot
   })
 }
 
@@ -80,7 +98,12 @@ function unpack(g: GraphBuilder, flat: Value, slots: readonly Slot[], dialect: D
     dialect === 'std' || slots.length === 1
       ? g.cut(flat, sizes, 0)
       : g.ops('Split', [flat, g.ints(sizes)], { attributes: { axis: 0 }, outputs: sizes.length })
-  return new Map(slots.map(({ name, shape }, i) => [name, g.reshape(parts[i]!, shape)]))
+  return new Map(
+    slots.map(({ name, shape, block }, i) => {
+      const part = g.reshape(parts[i]!, shape)
+      return [name, block ? plainFilter(g, part, shape, block) : part]
+    }),
+  )
 }
 
 /** @throws Error naming an op that has no gradient rule */
@@ -88,7 +111,7 @@ export function compileStep(source: StepOptions): StepGraph {
   const { losses, parameters: names, dialect } = source
   const graph = fused(source.graph, dialect)
   const trained = new Set(names)
-  const parameters = layout(graph, names)
+  const parameters = source.filtersInBlocks ? inBlocks(graph, layout(graph, names), blockOf(dialect)) : layout(graph, names)
   const statistics = layout(graph, statisticsOf(graph, trained))
   const g = new GraphBuilder('step', 'step/')
   Object.assign(g.graph.opsets, graph.opsets)
@@ -109,9 +132,9 @@ export function compileStep(source: StepOptions): StepGraph {
     : undefined
   const gradients = differentiate(g, { tape, loss: lossValues[0]!, wanted, dialect, again })
   const flat = (value: Value) => g.reshape(value, [elementCount(value.shape)])
-  const parts = parameters.map(({ size }, i) => {
+  const parts = parameters.map(({ size, block }, i) => {
     const gradient = gradients.get(wanted[i]!)
-    return gradient ? flat(gradient) : g.filled([size])
+    return gradient ? flat(block ? filterBlocks(g, gradient, block) : gradient) : g.filled([size])
   })
   if (source.checked) {
     const layers = [

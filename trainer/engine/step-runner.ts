@@ -1,6 +1,7 @@
 /** Runs training steps on the processor: micro-batches on several threads, their gradients averaged in a fixed order, one update that they share. */
 import { writeOnnx } from '../onnx/write.ts'
 import { causeOf } from './cause.ts'
+import { orderFilters } from './filter-order.ts'
 import { allFinite } from './finite.ts'
 import type { Description, Runner, StepResult } from './runner.ts'
 import { type StepGraph, total } from './step-graph.ts'
@@ -47,8 +48,9 @@ export class StepRunner implements Runner {
   readonly #made = new Vectors()
   /** What comes out of each micro-batch of a step. */
   readonly #outputs: SharedVectors[] = []
-  /** The state's vectors while it trains. */
+  /** The state's vectors while it trains, and the order of their filters. */
   #vectors: Readonly<Record<Moved, SharedVector>> | null = null
+  #order: 'blocks' | 'plain' = 'plain'
   #statistics = this.#made.zeros(0)
   #rateScale = this.#made.zeros(0)
   #decay = this.#made.zeros(0)
@@ -87,10 +89,18 @@ export class StepRunner implements Runner {
     return { description: `cpu (${this.#threads.length} threads)`, software: false }
   }
 
-  /** The state is up to date after each step. */
-  async sync(): Promise<void> {}
+  async sync(): Promise<void> {
+    this.#bring('plain')
+  }
+
+  #bring(order: 'blocks' | 'plain'): void {
+    if (order === this.#order) return
+    for (const vector of Object.values(this.#vectors!)) orderFilters(vector, this.#options.step.parameters, order)
+    this.#order = order
+  }
 
   async stop(): Promise<void> {
+    await this.sync()
     await Promise.all(this.#threads.map((thread) => thread.stop()))
   }
 
@@ -102,6 +112,7 @@ export class StepRunner implements Runner {
    */
   async run(batches: readonly Feeds[], { rate, averageDecay }: { rate: number; averageDecay: number }): Promise<StepResult> {
     const { state, losses: names, statisticsMomentum = 0.03 } = this.#options
+    this.#bring('blocks')
     const outputs = this.#outputsOf(batches.length)
     const waiting = [...batches.entries()]
     // Whichever thread is free takes the next: none waits for one that shares its core with others' work.

@@ -1,6 +1,7 @@
 /** A convolution in the layout that is quickest on onnxruntime's CPU provider, and the orders of its filters. */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import { blocked, isBlocked, nchwc, unblocked } from './blocked.ts'
+import { blocksOf } from './filter-blocks.ts'
 import type { Geometry } from './geometry.ts'
 import { blockOf, type Dialect } from './rule.ts'
 
@@ -16,6 +17,8 @@ export interface Filter {
 export function forwardFilter(g: GraphBuilder, w: Value): Filter {
   const [co, ci, k, l] = w.shape as [number, number, number, number]
   const blocks = (b: number) => {
+    const known = blocksOf(g, w)
+    if (known) return g.reshape(g.transpose(g.reshape(known, [ci / b, co / b, k * l * b ** 2]), [1, 0, 2]), w.shape)
     if (k * l === 1) return g.reshape(g.transpose(g.reshape(w, [co / b, b, ci / b, b]), [0, 2, 3, 1]), w.shape)
     const outputLast = g.transpose(g.reshape(w, [co / b, b, ci * k * l]), [0, 2, 1])
     return g.reshape(g.transpose(g.reshape(outputLast, [co / b, ci / b, b, k * l, b]), [0, 1, 3, 2, 4]), w.shape)
@@ -39,6 +42,14 @@ export function turnedFilter(g: GraphBuilder, w: Value, { elements, size }: Taps
   const [co, ci, k, l] = w.shape as [number, number, number, number]
   const shape = [ci, co, ...size] as const
   const blocks = (b: number) => {
+    const known = blocksOf(g, w)
+    if (known) {
+      const inputLast = g.once(`input last ${w.name}`, () =>
+        g.transpose(g.reshape(known, [(co * ci * k * l) / b ** 2, b, b]), [0, 2, 1]),
+      )
+      const all = g.reshape(inputLast, [(co * ci) / b ** 2, k * l, b ** 2])
+      return g.reshape(g.op('Gather', [all, g.ints(elements)], { attributes: { axis: 1 } }), shape)
+    }
     if (k * l === 1) return g.reshape(g.transpose(g.reshape(w, [co / b, b, ci / b, b]), [2, 0, 1, 3]), shape)
     const inputLast = g.once(`input last ${w.name}`, () =>
       g.reshape(g.transpose(g.reshape(w, [(co * ci) / b, b, k * l]), [0, 2, 1]), [(co * ci) / b, k * l, b]),

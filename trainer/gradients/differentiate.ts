@@ -3,6 +3,7 @@ import type { GraphBuilder, Value } from '../graph/builder.ts'
 import type { Node } from '../onnx/graph.ts'
 import { inLayoutOfFirst, lieAlike } from './blocked.ts'
 import { emitConvolution } from './convolution.ts'
+import { sumInBlocks } from './filter-blocks.ts'
 import { emitBatchNormalization } from './normalization.ts'
 import type { Dialect, Recorded } from './rule.ts'
 import { ruleOf } from './rules.ts'
@@ -88,7 +89,7 @@ export function differentiate(
       if (!gradient || !flags[i]) continue
       const name = recorded.inputs[i]!.name
       const before = gradients.get(name)
-      gradients.set(name, before ? inLayoutOfFirst(g, [before, gradient], g.add) : gradient)
+      gradients.set(name, before ? (sumInBlocks(g, before, gradient) ?? inLayoutOfFirst(g, [before, gradient], g.add)) : gradient)
     }
   }
   return gradients

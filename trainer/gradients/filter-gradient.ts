@@ -5,6 +5,7 @@
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import { elementCount } from '../onnx/graph.ts'
 import { blocked, nchwc, unblocked } from './blocked.ts'
+import { plainFilter } from './filter-blocks.ts'
 import { cropped, type Geometry, isPlain } from './geometry.ts'
 import { blockOf, type Dialect } from './rule.ts'
 import { pad } from './shape.ts'
@@ -147,11 +148,11 @@ function kernelConvolutionByPieces(g: GraphBuilder, x: Value, w: Value, dy: Valu
       { domain: nchwc, attributes: { ...attributes, kernel_shape: [to - from, wo] } },
     )
   }
-  // [planes, co/b, k * l, lanes, b] -> [co, ci, k, l], by transpositions of matrices: one over all axes takes three times as long.
+  if (lanes === b) return plainFilter(g, sum!, w.shape, b)
+  // [planes, co/b, k * l, b] -> [co, ci, k, l], by transpositions of matrices: one over all axes takes three times as long.
   const turned = (value: Value, shape: readonly [number, number, number]) => g.transpose(g.reshape(value, shape), [0, 2, 1])
-  const outputFirst = turned(sum!, [1, planes, co * k * l * lanes])
-  const inputSecond = turned(outputFirst, [co / b, k * l * lanes, b * planes])
-  return g.reshape(lanes === 1 ? inputSecond : turned(inputSecond, [co * planes, k * l, lanes]), w.shape)
+  const outputFirst = turned(sum!, [1, planes, co * k * l])
+  return g.reshape(turned(outputFirst, [co / b, k * l, b * planes]), w.shape)
 }
 
 /** Depthwise as one convolution with a group per picture and channel; other groupings one group at a time. */

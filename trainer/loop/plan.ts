@@ -100,6 +100,7 @@ export async function planOn(device: Device, options: PlanOptions): Promise<Plan
     losses: [...losses],
     parameters,
     dialect: device === 'cpu' ? await cpuDialect() : 'std',
+    filtersInBlocks: true,
   }
   const workers = options.workers ?? availableParallelism()
   const keeping = compileStep(source)
