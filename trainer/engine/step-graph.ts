@@ -159,7 +159,7 @@ export function compileStep(source: StepOptions): StepGraph {
   }
   g.output(g.concat(lossValues.map(flat), 0), 'losses')
   g.output(g.concat(parts, 0, 'gradient'), 'gradient')
-  if (statistics.length > 0) g.output(g.concat(batchStatistics(g, tape), 0), 'batchStatistics')
+  if (statistics.length > 0) g.output(batchStatistics(g, tape), 'batchStatistics')
   const share = graph.outputs.find(({ name }) => name === 'share')
   if (share) g.output(values.get(share.name) ?? g.value(share.name), share.name)
   return { graph: finished(g), parameters, statistics, keptBytes, source, checked: [] }
@@ -181,13 +181,18 @@ function checksOf(tape: readonly Recorded[], { initializers }: Graph): { name: s
 }
 
 /** [mean, unbiased variance] of every BatchNormalization in training: running variances are unbiased (as PyTorch's are). */
-function batchStatistics(g: GraphBuilder, tape: readonly Recorded[]): Value[] {
-  return tape.flatMap(({ saved, inputs }) => {
-    if (saved.length !== 2) return []
-    const [n, , height, width] = inputs[0]!.shape as [number, number, number, number]
+function batchStatistics(g: GraphBuilder, tape: readonly Recorded[]): Value {
+  const trained = tape.filter(({ saved }) => saved.length === 2)
+  const factors = trained.flatMap(({ saved, inputs }) => {
+    const [n, channels, height, width] = inputs[0]!.shape as [number, number, number, number]
     const count = n * height * width
-    return [saved[0]!, g.scale(saved[1]!, count / Math.max(1, count - 1))]
+    return saved.flatMap((_, i) => Array<number>(channels).fill(i === 0 ? 1 : count / Math.max(1, count - 1)))
   })
+  const all = g.concat(
+    trained.flatMap(({ saved }) => saved),
+    0,
+  )
+  return g.mul(all, g.constant(factors, [factors.length]))
 }
 
 /** Without nodes, initialisers and inputs that no output needs. */

@@ -55,34 +55,35 @@ export function perChannelLine(g: GraphBuilder, x: Value, a: Value, c: Value, mo
   })
 }
 
-/** Mean over the pictures and the rows of a blocked [N, C, H, 1], shape [C]. */
-function rowsMean(g: GraphBuilder, rows: Value): Value {
-  const [n, channels] = rows.shape as [number, number]
+/** Sum over the pictures and the rows of a blocked [N, C, H, 1] times a factor, shape [C]. */
+function rowsSum(g: GraphBuilder, rows: Value, factor: number): Value {
+  const [n, channels, height] = rows.shape as [number, number, number]
   // Of one pixel, blocked and plain are the same.
   const pictures = g.opShaped('GlobalAveragePool', [rows], [n, channels, 1, 1], { domain: nchwc })
-  return n === 1 ? g.reshape(pictures, [channels]) : g.mean(g.reshape(pictures, [n, channels]), [0])
+  const weights = g.once(`${n} times ${factor * height}`, () => g.constant(new Float32Array(n).fill(factor * height), [n]))
+  return g.matMul(weights, g.reshape(pictures, [n, channels]))
 }
 
-/** Mean per channel of a blocked tensor, shape [C]. Row by row first: fewer numbers in turn round less. */
-export function blockedChannelMean(g: GraphBuilder, x: Value): Value {
+/** Sum per channel of a blocked tensor times a factor, shape [C]. Row by row first: fewer numbers in turn round less. */
+export function blockedChannelSum(g: GraphBuilder, x: Value, factor = 1): Value {
   const [n, channels, height, width] = x.shape as [number, number, number, number]
   const rows = g.opShaped('AveragePool', [x], [n, channels, height, 1], {
     domain: nchwc,
     attributes: { kernel_shape: [1, width], strides: [1, 1], pads: [0, 0, 0, 0] },
   })
-  return rowsMean(g, rows)
+  return rowsSum(g, rows, factor * width)
 }
 
 /**
- * Mean per channel of a times b, both blocked [N, C, H, W], shape [C]. Each row of each channel is a depthwise convolution of its own with the
- * other's row as its filter, for in blocks they lie alike: one pass, and no product is written down.
+ * Sum per channel of a times b, both blocked [N, C, H, W], times a factor, shape [C]. Each row of each channel is a depthwise convolution of
+ * its own with the other's row as its filter, for in blocks they lie alike: one pass, and no product is written down.
  */
-export function blockedChannelMeanOfProduct(g: GraphBuilder, a: Value, b: Value): Value {
+export function blockedChannelSumOfProduct(g: GraphBuilder, a: Value, b: Value, factor = 1): Value {
   const [n, channels, height, width] = a.shape as [number, number, number, number]
   const lines = n * channels * height
   const sums = g.opShaped('Conv', [g.reshape(a, [1, lines, 1, width]), g.reshape(b, [lines, 1, 1, width])], [1, lines, 1, 1], {
     domain: nchwc,
     attributes: { kernel_shape: [1, width], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0], group: lines },
   })
-  return g.scale(rowsMean(g, g.reshape(sums, [n, channels, height, 1])), 1 / width)
+  return rowsSum(g, g.reshape(sums, [n, channels, height, 1]), factor)
 }

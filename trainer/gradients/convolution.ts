@@ -1,7 +1,7 @@
 /** Convolution: how it is emitted in each dialect, and its gradients. */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import type { Node } from '../onnx/graph.ts'
-import { blocked, blockedChannelMean, isBlocked } from './blocked.ts'
+import { blocked, blockedChannelSum, isBlocked } from './blocked.ts'
 import { convolve, forwardFilter } from './convolve.ts'
 import { filterGradient } from './filter-gradient.ts'
 import { geometryOf, transposedGeometry } from './geometry.ts'
@@ -16,9 +16,8 @@ export function emitConvolution(g: GraphBuilder, node: Node, inputs: readonly (V
 
 /** In blocks where the filter's gradient reads dy so; in two steps, for a reduction over [0, 2, 3] at once is several times slower. */
 function biasGradient(g: GraphBuilder, w: Value, dy: Value): Value {
-  const [n, , height, width] = dy.shape as [number, number, number, number]
   if (!isBlocked(g, dy) || w.shape[2]! * w.shape[3]! === 1) return g.sum(g.sum(dy, [2, 3]), [0])
-  return g.scale(blockedChannelMean(g, blocked(g, dy)), n * height * width)
+  return blockedChannelSum(g, blocked(g, dy))
 }
 
 export const convolution = {
