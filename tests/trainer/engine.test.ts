@@ -98,19 +98,25 @@ describe('a training that is killed', () => {
   })
 })
 
-describe('recomputing when memory is short', () => {
-  it('gives the same losses, gradient and statistics to the last bit', async () => {
+describe('what saves time or memory', () => {
+  it('gives the same losses, gradient and statistics to the last bit: recomputing, and tensors in pieces', async () => {
     const { core, graph, parameters, feeds } = referenceStep()
     for (const dialect of new Set(['std', await cpuDialect()] as const)) {
       const outputs = []
-      for (const recompute of [false, true]) {
-        const step = compileStep({ graph, losses: [...losses], parameters, dialect, recompute })
+      for (const options of [{}, { recompute: true }, { inPieces: true }, { recompute: true, inPieces: true }]) {
+        const step = compileStep({ graph, losses: [...losses], parameters, dialect, ...options })
+        assert.equal(step.pieces.gradient?.length, 'inPieces' in options ? parameters.length : undefined)
         const made = new Vectors()
         const given = {
           parameters: made.copyOf(packed(core, step.parameters)),
           statistics: made.copyOf(packed(core, step.statistics)),
         }
-        const thread = await StepThread.start({ model: writeOnnx(step.graph), threads: 1, memory: made.memory })
+        const thread = await StepThread.start({
+          model: writeOnnx(step.graph),
+          threads: 1,
+          memory: made.memory,
+          pieces: step.pieces,
+        })
         const values = {
           losses: made.zeros(losses.length),
           gradient: made.zeros(given.parameters.length),
@@ -120,9 +126,9 @@ describe('recomputing when memory is short', () => {
         outputs.push({ nodes: step.graph.nodes.length, values })
         await thread.stop()
       }
-      const [kept, recomputed] = outputs
+      const [kept, recomputed, ...inPieces] = outputs
       assert.ok(recomputed!.nodes > kept!.nodes + 20, 'nothing is recomputed')
-      assert.deepEqual(recomputed!.values, kept!.values)
+      for (const { values } of [recomputed!, ...inPieces]) assert.deepEqual(values, kept!.values)
     }
   })
 

@@ -19,6 +19,13 @@ export interface Slot {
   readonly block?: number
 }
 
+/** A tensor that is a piece of a flat vector. */
+export interface Piece {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly offset: number
+}
+
 export interface StepGraph {
   /**
    * Inputs: those of the forward graph, `parameters` [P], and `statistics` [S] where there are any.
@@ -26,6 +33,8 @@ export interface StepGraph {
    * has such an output: by it the micro-batches of a step count.
    */
   readonly graph: Graph
+  /** Those of these vectors that the graph takes or gives in pieces, by name. */
+  readonly pieces: Readonly<Record<string, readonly Piece[]>>
   readonly parameters: readonly Slot[]
   /** Running means and variances of the BatchNormalizations in training. */
   readonly statistics: readonly Slot[]
@@ -50,6 +59,8 @@ export interface StepOptions {
   readonly checked?: boolean
   /** Filters lie in the flat vectors as the blocked convolutions have them, and their slots say so: fewer passes over them in each step. */
   readonly filtersInBlocks?: boolean
+  /** Each parameter and each gradient is a tensor of its own: a pass over either less. */
+  readonly inPieces?: boolean
 }
 
 function layout(graph: Graph, names: readonly string[]): Slot[] {
@@ -98,12 +109,25 @@ function unpack(g: GraphBuilder, flat: Value, slots: readonly Slot[], dialect: D
     dialect === 'std' || slots.length === 1
       ? g.cut(flat, sizes, 0)
       : g.ops('Split', [flat, g.ints(sizes)], { attributes: { axis: 0 }, outputs: sizes.length })
-  return new Map(
-    slots.map(({ name, shape, block }, i) => {
-      const part = g.reshape(parts[i]!, shape)
-      return [name, block ? plainFilter(g, part, shape, block) : part]
-    }),
-  )
+  return new Map(slots.map((slot, i) => [slot.name, asUsed(g, parts[i]!, slot)]))
+}
+
+/** A parameter as the forward graph uses it, of what lies in its slot. */
+const asUsed = (g: GraphBuilder, part: Value, { shape, block }: Slot): Value =>
+  block ? plainFilter(g, part, shape, block) : g.reshape(part, shape)
+
+const nameOfInput = ({ name }: Slot): string => `parameters/${name}`
+
+/** Makes each value an output of its own. */
+function outputs(g: GraphBuilder, values: readonly Value[], slots: readonly Slot[]): Piece[] {
+  return values.map((value, i) => {
+    const made = g.unreshaped(value)
+    const { inputs, initializers, outputs: told } = g.graph
+    const taken = initializers.has(made.name) || [...inputs, ...told].some(({ name }) => name === made.name)
+    const own = taken ? g.op('Identity', [made]) : made
+    g.output(own, own.name)
+    return { name: own.name, shape: own.shape, offset: slots[i]!.offset }
+  })
 }
 
 /** @throws Error naming an op that has no gradient rule */
@@ -116,7 +140,9 @@ export function compileStep(source: StepOptions): StepGraph {
   const g = new GraphBuilder('step', 'step/')
   Object.assign(g.graph.opsets, graph.opsets)
   for (const { name, type, shape } of graph.inputs) g.input(name, type, shape.map(Number))
-  const values = unpack(g, g.input('parameters', 'float32', [total(parameters)]), parameters, dialect)
+  const values = source.inPieces
+    ? new Map(parameters.map((slot) => [slot.name, asUsed(g, g.input(nameOfInput(slot), 'float32', slot.shape), slot)]))
+    : unpack(g, g.input('parameters', 'float32', [total(parameters)]), parameters, dialect)
   if (statistics.length > 0) {
     const flat = g.input('statistics', 'float32', [total(statistics)])
     for (const [name, value] of unpack(g, flat, statistics, dialect)) values.set(name, value)
@@ -132,10 +158,13 @@ export function compileStep(source: StepOptions): StepGraph {
     : undefined
   const gradients = differentiate(g, { tape, loss: lossValues[0]!, wanted, dialect, again })
   const flat = (value: Value) => g.reshape(value, [elementCount(value.shape)])
-  const parts = parameters.map(({ size, block }, i) => {
+  const parts = parameters.map(({ shape, block }, i) => {
     const gradient = gradients.get(wanted[i]!)
-    return gradient ? flat(block ? filterBlocks(g, gradient, block) : gradient) : g.filled([size])
+    return gradient && block ? filterBlocks(g, gradient, block) : (gradient ?? g.filled(shape))
   })
+  const pieces: Record<string, readonly Piece[]> = source.inPieces
+    ? { parameters: parameters.map((slot) => ({ ...slot, name: nameOfInput(slot) })) }
+    : {}
   if (source.checked) {
     const layers = [
       ...checksOf(tape, graph),
@@ -154,15 +183,17 @@ export function compileStep(source: StepOptions): StepGraph {
       statistics,
       keptBytes,
       source,
+      pieces,
       checked: layers.map(({ name }) => name),
     }
   }
   g.output(g.concat(lossValues.map(flat), 0), 'losses')
-  g.output(g.concat(parts, 0, 'gradient'), 'gradient')
+  if (source.inPieces) pieces.gradient = outputs(g, parts, parameters)
+  else g.output(g.concat(parts.map(flat), 0, 'gradient'), 'gradient')
   if (statistics.length > 0) g.output(batchStatistics(g, tape), 'batchStatistics')
   const share = graph.outputs.find(({ name }) => name === 'share')
   if (share) g.output(values.get(share.name) ?? g.value(share.name), share.name)
-  return { graph: finished(g), parameters, statistics, keptBytes, source, checked: [] }
+  return { graph: finished(g), parameters, statistics, keptBytes, source, pieces, checked: [] }
 }
 
 /** Nodes that can be done in the pass of another are. */

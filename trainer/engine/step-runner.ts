@@ -80,9 +80,14 @@ export class StepRunner implements Runner {
     const model = writeOnnx(step.graph)
     await Promise.all(
       Array.from({ length: workers }, async () => {
-        this.#threads.push(await StepThread.start({ model, threads: 1, memory: this.#made.memory }))
+        this.#threads.push(await this.#thread(model))
       }),
     )
+  }
+
+  async #thread(model: Uint8Array): Promise<StepThread> {
+    const { pieces } = this.#options.step
+    return await StepThread.start({ model, threads: 1, memory: this.#made.memory, pieces })
   }
 
   async describe(): Promise<Description> {
@@ -181,7 +186,7 @@ export class StepRunner implements Runner {
     const { step, state } = this.#options
     if (this.#failures++ === 0) {
       const run = async (model: Uint8Array, feeds: Feeds, outputs: SharedVectors) => {
-        const thread = await StepThread.start({ model, threads: 1, memory: this.#made.memory })
+        const thread = await this.#thread(model)
         try {
           await thread.run({ feeds, given: this.#given(), version: this.#version, outputs })
         } finally {

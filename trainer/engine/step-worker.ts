@@ -5,6 +5,8 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import ort from 'onnxruntime-node'
 import type { SharedMemory } from '../../protocol/web-assembly.ts'
+import { elementCount } from '../onnx/graph.ts'
+import type { StepGraph } from './step-graph.ts'
 import { type Range, type Update, Updater } from './update.ts'
 import type { SharedVector, SharedVectors } from './vectors.ts'
 
@@ -40,13 +42,14 @@ export type StepAnswer = { readonly id: number; readonly result: Result } | { re
 export interface WorkerSetup {
   readonly model: Uint8Array
   readonly threads: number
-  /** Where the vectors of all that it is asked for lie. */
+  /** Where the vectors of all that it is asked for lie, and those of them that the session takes or gives in pieces. */
   readonly memory: SharedMemory
+  readonly pieces: StepGraph['pieces']
 }
 
 if (!parentPort) throw new Error('step-worker runs as a worker thread only')
 const port = parentPort
-const { model, threads, memory } = workerData as WorkerSetup
+const { model, threads, memory, pieces } = workerData as WorkerSetup
 const updater = new Updater(memory)
 
 // Memory patterns would add a second copy of the first run's arena; without optimisation the graph is created four times faster and runs alike.
@@ -60,14 +63,29 @@ const session = await ort.InferenceSession.create(model, {
   extra: { session: { set_denormal_as_zero: '1', disable_quant_qdq: '1' } },
 })
 
-/** The runtime refuses tensors over shared memory: each vector has a copy of this thread's own, made once. */
-const own = new Map<string, ort.Tensor>()
-function ownTensor(name: string, { length }: SharedVector): ort.Tensor {
-  const known = own.get(name)
-  if (known?.size === length) return known
-  const made = new ort.Tensor('float32', new Float32Array(length), [length])
-  own.set(name, made)
-  return made
+/** A copy of a vector, for the runtime refuses tensors over shared memory, and the tensors that it is for the session. */
+interface Own {
+  readonly values: Float32Array
+  readonly tensors: Readonly<Record<string, ort.Tensor>>
+}
+
+/** Made once. */
+const owned = new Map<string, Own>()
+const known = new Set([...session.inputNames, ...session.outputNames])
+
+function ownOf(name: string, { length }: SharedVector): Own {
+  const before = owned.get(name)
+  if (before?.values.length === length) return before
+  const values = new Float32Array(length)
+  const made = (pieces[name] ?? [{ name, shape: [length], offset: 0 }])
+    .filter((each) => known.has(each.name))
+    .map(({ name: tensor, shape, offset }) => {
+      const end = offset + elementCount(shape)
+      return [tensor, new ort.Tensor('float32', values.subarray(offset, end), shape)] as const
+    })
+  const own = { values, tensors: Object.fromEntries(made) }
+  owned.set(name, own)
+  return own
 }
 
 let read: number | undefined
@@ -75,16 +93,16 @@ let read: number | undefined
 async function runPass({ feeds, given, version, outputs }: Pass): Promise<void> {
   const inputs: Record<string, ort.Tensor> = {}
   for (const [name, vector] of Object.entries(given)) {
-    if (!session.inputNames.includes(name)) continue
-    inputs[name] = ownTensor(name, vector)
-    if (version !== read) (inputs[name].data as Float32Array).set(vector)
+    const { values, tensors } = ownOf(name, vector)
+    Object.assign(inputs, tensors)
+    if (version !== read) values.set(vector)
   }
   read = version
   for (const [name, { type, shape, data }] of Object.entries(feeds))
     inputs[name] = new ort.Tensor(type, data as Float32Array, shape)
-  const fetches = Object.entries(outputs).map(([name, vector]) => [name, ownTensor(`output ${name}`, vector)] as const)
-  await session.run(inputs, Object.fromEntries(fetches))
-  for (const [name, tensor] of fetches) outputs[name]!.set(tensor.data as Float32Array)
+  const filled = Object.entries(outputs).map(([name, vector]) => [vector, ownOf(name, vector)] as const)
+  await session.run(inputs, Object.assign({}, ...filled.map(([, { tensors }]) => tensors)))
+  for (const [vector, { values }] of filled) vector.set(values)
 }
 
 async function done(work: Work): Promise<Result> {

@@ -225,6 +225,11 @@ export class GraphBuilder {
     return made
   }
 
+  /** The same numbers as they were made, in whatever shape. */
+  unreshaped(a: Value): Value {
+    return this.#sources.get(a.name) ?? a
+  }
+
   transpose(a: Value, perm: readonly number[]): Value {
     return this.op('Transpose', [a], { attributes: { perm } })
   }

@@ -101,6 +101,7 @@ export async function planOn(device: Device, options: PlanOptions): Promise<Plan
     parameters,
     dialect: device === 'cpu' ? await cpuDialect() : 'std',
     filtersInBlocks: true,
+    inPieces: device === 'cpu',
   }
   const workers = options.workers ?? availableParallelism()
   const keeping = compileStep(source)
