@@ -33,7 +33,7 @@ describe('the step graph in the blocked layout', () => {
     const plain = step.nodes.filter((node) => node.op === 'Conv' && node.domain === '' && String(kernelOf(node)) !== '1,1')
     assert.deepEqual(plain, [])
     assert.equal(ops(step, 'ConvTranspose'), 0)
-    // Forward, gradient of the filter, two lines of the gradient of BatchNormalization, and nearly always the gradient of the input.
+    // Forward, its statistics, gradient of the filter, one or two lines of the gradient of BatchNormalization, nearly always the gradient of the input.
     assert.ok(ops(step, 'Conv', nchwc) >= 6 * normalized, `${ops(step, 'Conv', nchwc)} convolutions in blocks`)
   })
 
@@ -54,6 +54,15 @@ describe('the step graph in the blocked layout', () => {
     })
     const fromBlocks = count(step, (node) => node.op === 'Conv' && node.domain === nchwc && dilationOf(node) % 16 === 0)
     assert.ok(kernelled.length > 15 && fromBlocks >= kernelled.length, `${fromBlocks} for ${kernelled.length} filters`)
+  })
+
+  it('scales filters and their gradients by BatchNormalization where outputs are much larger, instead of these', () => {
+    const { graph: step } = compiled()
+    const isLine = ({ op, domain, attributes, inputs }: Node) =>
+      op === 'Conv' && domain === nchwc && String(attributes.kernel_shape) === '1,1' && attributes.group !== 1 && !inputs[3]
+    // One a layer is the forward pass.
+    const scaled = count(step, isLine) - normalized
+    assert.ok(scaled > 0 && scaled < normalized - 3, `the outputs of ${scaled} of ${normalized} layers are scaled`)
   })
 
   it('does the ReLU behind each layer where that writes its output, in the backward pass as well', () => {

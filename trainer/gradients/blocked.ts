@@ -55,6 +55,23 @@ export function perChannelLine(g: GraphBuilder, x: Value, a: Value, c: Value, mo
   })
 }
 
+const factorsKey = (y: Value) => `factors of ${y.name}`
+const unscaledKey = (y: Value) => `unscaled ${y.name}`
+
+/** The blocked x times a factor for each channel, [C]; what reads the result may read x instead, and see to the factors by itself. */
+export function scaledChannels(g: GraphBuilder, x: Value, factors: Value): Value {
+  const y = unblocked(g, perChannelLine(g, x, factors, g.filled(factors.shape)))
+  g.once(factorsKey(y), () => factors)
+  g.once(unscaledKey(y), () => unblocked(g, x))
+  return y
+}
+
+/** What y is the scaled channels of, if it is. */
+export function unscaled(g: GraphBuilder, y: Value): { x: Value; factors: Value } | undefined {
+  const [x, factors] = [g.made(unscaledKey(y)), g.made(factorsKey(y))]
+  return x && factors && { x, factors }
+}
+
 /** Sum over the pictures and the rows of a blocked [N, C, H, 1] times a factor, shape [C]. */
 function rowsSum(g: GraphBuilder, rows: Value, factor: number): Value {
   const [n, channels, height] = rows.shape as [number, number, number]

@@ -1,8 +1,9 @@
 /** Convolution: how it is emitted in each dialect, and its gradients. */
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import type { Node } from '../onnx/graph.ts'
-import { blocked, blockedChannelSum, isBlocked } from './blocked.ts'
+import { blocked, blockedChannelSum, isBlocked, unscaled } from './blocked.ts'
 import { convolve, forwardFilter } from './convolve.ts'
+import { scaledFilter } from './filter-blocks.ts'
 import { filterGradient } from './filter-gradient.ts'
 import { geometryOf, transposedGeometry } from './geometry.ts'
 import { inputGradient } from './input-gradient.ts'
@@ -20,13 +21,24 @@ function biasGradient(g: GraphBuilder, w: Value, dy: Value): Value {
   return blockedChannelSum(g, blocked(g, dy))
 }
 
+/** Numbers of an output for each of the filter from which on scaling filters takes clearly less time than scaling outputs. */
+const manyOutputs = 4
+
+/** Where dy has scaled channels: what was scaled, if the filter and its gradient are much smaller and can be scaled instead. */
+function lighter(g: GraphBuilder, w: Value, dy: Value): { dy: Value; factors: Value } | undefined {
+  const known = unscaled(g, dy)
+  return known && g.elementsOf(dy) >= manyOutputs * g.elementsOf(w) ? { dy: known.x, factors: known.factors } : undefined
+}
+
 export const convolution = {
   Conv: ({ g, node, inputs, dy, wanted, dialect }) => {
     const [x, w, bias] = inputs
     const geometry = geometryOf(node, x!, w!)
+    const by = lighter(g, w!, dy)
+    const dw = () => filterGradient(g, x!, w!, by?.dy ?? dy, geometry, dialect)
     return [
-      wanted[0] ? inputGradient(g, x!, w!, dy, geometry, dialect) : null,
-      wanted[1] ? filterGradient(g, x!, w!, dy, geometry, dialect) : null,
+      wanted[0] ? inputGradient(g, x!, by ? scaledFilter(g, w!, by.factors) : w!, by?.dy ?? dy, geometry, dialect) : null,
+      wanted[1] ? (by ? scaledFilter(g, dw(), by.factors) : dw()) : null,
       bias && wanted[2] ? biasGradient(g, w!, dy) : null,
     ]
   },

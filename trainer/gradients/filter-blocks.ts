@@ -42,3 +42,12 @@ export function sumInBlocks(g: GraphBuilder, a: Value, c: Value): Value | undefi
   const [first, second] = [blocksOf(g, a), blocksOf(g, c)]
   return first && second && plainFilter(g, g.add(first, second), a.shape, first.shape.at(-1)!)
 }
+
+/** w [co, ci, k, l] times a factor for each output channel, [co]. */
+export function scaledFilter(g: GraphBuilder, w: Value, factors: Value): Value {
+  const blocks = blocksOf(g, w)
+  if (!blocks) return g.mul(w, g.reshape(factors, [w.shape[0]!, 1, 1, 1]))
+  const b = blocks.shape.at(-1)!
+  const scaled = g.mul(blocks, g.reshape(factors, [1, w.shape[0]! / b, 1, 1, 1, b]))
+  return plainFilter(g, scaled, w.shape, b)
+}

@@ -5,7 +5,15 @@
 import type { GraphBuilder, Value } from '../graph/builder.ts'
 import type { Node } from '../onnx/graph.ts'
 import { floatOf } from '../onnx/shapes.ts'
-import { blocked, blockedChannelSum, blockedChannelSumOfProduct, isBlocked, perChannelLine, unblocked } from './blocked.ts'
+import {
+  blocked,
+  blockedChannelSum,
+  blockedChannelSumOfProduct,
+  isBlocked,
+  perChannelLine,
+  scaledChannels,
+  unblocked,
+} from './blocked.ts'
 import type { Dialect, Rule } from './rule.ts'
 
 const countOf = ({ shape: [n, , height, width] }: Value): number => n! * height! * width!
@@ -92,8 +100,8 @@ function givenStatistics(g: GraphBuilder, node: Node, inputs: readonly Value[], 
 
 export const normalization = {
   /**
-   * With M numbers in a channel, r = 1 / sqrt(var + eps), a = scale r, S = sum(dy), T = (sum(dy x) - mean S) r:
-   * dscale = T, dbias = S, dx = a dy + b x + c, b = -a r T / M, c = -a S / M - b mean.
+   * With M numbers in a channel, r = 1 / sqrt(var + eps), S = sum(dy), T = (sum(dy x) - mean S) r:
+   * dscale = T, dbias = S, dx = scale r (dy + b x + c), b = -r T / M, c = -S / M - b mean.
    */
   BatchNormalization: ({ g, node, inputs, dy, wanted, saved, dialect }) => {
     const [x, scale] = [inputs[0]!, inputs[1]!]
@@ -101,20 +109,16 @@ export const normalization = {
     const [mean, variance] = saved as [Value, Value]
     const [channels, count] = [x.shape[1]!, countOf(x)]
     const inverse = inverseDeviation(g, variance, floatOf(node.attributes.epsilon, 1e-5))
-    const a = slopeOf(g, scale, inverse)
+    const slope = slopeOf(g, scale, inverse)
     const blocks = isBlocked(g, x) ? { x: blocked(g, x), dy: blocked(g, dy) } : undefined
     const dbias = blocks ? blockedChannelSum(g, blocks.dy) : g.scale(channelMean(g, dy), count)
     const product = blocks ? blockedChannelSumOfProduct(g, blocks.dy, blocks.x) : channelSumOfProduct(g, dy, x, dialect)
     const dscale = g.mul(g.sub(product, g.mul(mean, dbias)), inverse)
     const perChannel = (value: Value) => g.reshape(value, [1, channels, 1, 1])
     const dx = () => {
-      const share = g.scale(a, -1 / count)
-      const b = g.mul(g.mul(share, inverse), dscale)
-      const c = g.sub(g.mul(share, dbias), g.mul(b, mean))
-      if (blocks) {
-        const line = perChannelLine(g, blocks.x, b, c)
-        return unblocked(g, perChannelLine(g, blocks.dy, a, g.filled([channels]), line))
-      }
+      const b = g.scale(g.mul(inverse, dscale), -1 / count)
+      const c = g.sub(g.scale(dbias, -1 / count), g.mul(b, mean))
+      if (blocks) return scaledChannels(g, perChannelLine(g, blocks.x, b, c, blocks.dy), slope)
       // b x + c is an inference-mode BatchNormalization with mean 0 and variance 1: one pass instead of two.
       const line =
         dialect === 'std'
@@ -122,7 +126,7 @@ export const normalization = {
           : g.op('BatchNormalization', [x, b, c, g.filled([channels], 0), g.filled([channels], 1)], {
               attributes: { epsilon: { float: 0 } },
             })
-      return g.add(g.mul(dy, perChannel(a)), line)
+      return g.mul(g.add(dy, line), perChannel(slope))
     }
     return [wanted[0] ? dx() : null, wanted[1] ? dscale : null, wanted[2] ? dbias : null, null, null]
   },
