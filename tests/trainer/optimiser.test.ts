@@ -203,6 +203,14 @@ describe('the update in one pass', () => {
     assert.ok(Math.abs(total - wanted) < 1e-5 * wanted)
   })
 
+  it('has room for 4 GiB of vectors, and says what to do about more', () => {
+    const made = new SharedVectors()
+    made.zeros(5)
+    assert.throws(() => made.zeros(2 ** 30), { code: 'TOO_LARGE', message: /more than 4 GiB.*--batch/ })
+    const vector = made.zeros(3)
+    assert.deepEqual([vector.byteOffset, ...vector], [64, 0, 0, 0])
+  })
+
   it('leaves the mean of one gradient as it is', () => {
     const made = new SharedVectors()
     const gradient = made.copyOf(Float32Array.from({ length: 7 }, (_, i) => Math.sin(i)))
