@@ -183,6 +183,7 @@ describe('the losses of a head', () => {
   for (const [called, head, bins] of [
     ...heads.map((each) => [each, each, 8] as const),
     ['yolov8, distances', 'yolov8', 1] as const,
+    ['rtmdet', 'rtmdet', 1] as const,
   ]) {
     it(`called ${called} and their gradients are PyTorch's in float64`, async () => {
       const wanted = reference.heads[called]!

@@ -50,6 +50,7 @@ const heads: Record<Exclude<Specification['head'], 'fixed'>, Partial<Specificati
   distribution: { bins: 8 },
   'nanodet-plus': { bins: 8 },
   picodet: { bins: 8 },
+  rtmdet: { bins: 1 },
   yolov8: { bins: 8 },
   yunet: {},
   anchors: { anchors: shapes.map((level) => [...level]) },

@@ -13,6 +13,7 @@ export const Head = Type.Enum([
   'distribution',
   'nanodet-plus',
   'picodet',
+  'rtmdet',
   'yolov8',
   'yunet',
   'anchors',

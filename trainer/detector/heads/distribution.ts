@@ -121,7 +121,7 @@ const varifocalSimOta = (input: LossInput, iou: Value): Value =>
   simOta(input, { overlap: iou, classCost: classCostOf(input, iou, varifocalWeight), overlapCost: 6 })
 
 /** What the class logits of each candidate would cost if it answered for its box, [P, 1]. */
-function classCostOf(input: LossInput, iou: Value, weightOf: typeof qualityWeight): Value {
+export function classCostOf(input: LossInput, iou: Value, weightOf: typeof qualityWeight): Value {
   const { g, specification, chosen, oneHot } = input
   const logits = chosen(0, specification.classes.length)
   const wanted = g.mul(oneHot!, iou)

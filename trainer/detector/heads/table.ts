@@ -7,6 +7,7 @@ import { distribution, nanodetPlus, picodet } from './distribution.ts'
 import { fastestdet } from './fastestdet.ts'
 import type { HeadKind } from './head.ts'
 import { priors } from './priors.ts'
+import { rtmdet } from './rtmdet.ts'
 import { yolov4 } from './yolov4.ts'
 import { yolov8 } from './yolov8.ts'
 import { yolox } from './yolox.ts'
@@ -19,6 +20,7 @@ const heads: Readonly<Record<Exclude<Head, 'fixed'>, HeadKind>> = {
   distribution,
   'nanodet-plus': nanodetPlus,
   picodet,
+  rtmdet,
   yolov8,
   yunet,
   anchors,
