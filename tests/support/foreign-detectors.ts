@@ -356,7 +356,8 @@ function yolov7End(g: GraphBuilder, rows: Value, { classes, width }: Layout): Va
  * `joined`: whether boxes and classes are joined grid by grid, or each over all grids (since 2025); `turned`: rows last; `end`: the best rows
  * [1, 20, 6] alone, as end-to-end exports have them; `temperature` of the distributions' softmax, which nobody publishes; `attention` on the
  * coarsest grid, as YOLO11 and 12 have it; `raw`: a map of each grid, not decoded, with so many channels of key points behind the classes, or
- * a map of boxes and one of classes; the rest as Yolov8Export says.
+ * with class scores (YOLOv6) or their logits (mmyolo) in front, or a map of boxes and one of classes, these after depthwise convolutions (YOLO26)
+ * or plainly; the rest as Yolov8Export says.
  */
 export function yolov8Net(
   layout: ForeignOptions,
@@ -388,14 +389,17 @@ export function yolov8Net(
     (x, i) =>
       [
         net.head(`cv2.${i}`, x, 4 * bins, () => (bins === 1 ? 2 : 0)),
-        net.head(`cv3.${i}`, x, classes, () => (layout.loud ? 0 : prior)),
+        net.head(`cv3.${i}`, raw === 'apart' ? net.separable(`cv3.${i}`, x) : x, classes, () => (layout.loud ? 0 : prior)),
         ...(typeof raw === 'number' && raw > 0 ? [net.head(`cv4.${i}`, x, raw)] : []),
       ] as const,
   )
-  if (raw === 'apart') return net.done(maps.flat(), ['257', '274', '283', '300', '309', '326'], layout.opset)
+  const joinedParts = ([reg, cls, ...more]: readonly Value[]): Value[] =>
+    raw === 'scores first' ? [g.sigmoid(cls!), reg!] : raw === 'logits first' ? [cls!, reg!] : [reg!, cls!, ...more]
+  if (raw === 'apart' || raw === 'apart, plain')
+    return net.done(maps.flat(), ['257', '274', '283', '300', '309', '326'], layout.opset)
   if (raw !== undefined)
     return net.done(
-      maps.map((parts) => g.concat(parts, 1)),
+      maps.map((parts) => g.concat(joinedParts(parts), 1)),
       ['output0', '884', '892'],
       layout.opset,
     )
@@ -552,7 +556,7 @@ export interface Yolov8Export {
   readonly attention?: boolean
   /** Of the distribution over a side's distances; 1: the distance itself (YOLO26). */
   readonly bins?: number
-  readonly raw?: number | 'apart'
+  readonly raw?: number | 'apart' | 'apart, plain' | 'scores first' | 'logits first'
   /** A plain convolution whose map is joined with another before the heads (YOLOv10's downsampling). */
   readonly neck?: boolean
   /** A 1 between box and classes (YOLOv6). */

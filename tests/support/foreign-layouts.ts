@@ -34,6 +34,7 @@ import {
   yunetNet,
 } from './foreign-detectors.ts'
 import { cellsOf } from './foreign-net.ts'
+import { rtmdetLayouts } from './foreign-rtmdet.ts'
 import { ssdLayouts } from './foreign-ssd-layouts.ts'
 
 function yoloxRows(data: Float32Array): Candidate[] {
@@ -120,6 +121,9 @@ function backwards(graph: Graph, these: (node: Node, made: (name: string) => Nod
   assert.ok(moved.length > 1)
   return { ...graph, nodes: [...before.filter((node) => !moved.includes(node)), ...moved.reverse(), ...after] }
 }
+
+/** Of the maps that Ultralytics exports without decoding. */
+const joinedNames = ['output0', '884', '892']
 
 export const layouts: readonly Case[] = [
   ...[11, 13, 17].map(
@@ -476,9 +480,15 @@ export const layouts: readonly Case[] = [
       head: 'yolov8',
     }),
   ),
-  ...([0, 'apart'] as const).map(
-    (raw): Case => ({
-      name: raw ? 'YOLO26 without decoding, boxes and classes apart' : 'YOLO26 without decoding',
+  ...(
+    [
+      ['YOLO26 without decoding', 0],
+      ['YOLO26 without decoding, boxes and classes apart', 'apart'],
+      ['YOLOv6 without decoding', 'scores first'],
+    ] as const
+  ).map(
+    ([name, raw]): Case => ({
+      name,
       adapter: 'yolov8',
       graph: yolov8Net({ ...layout, opset: 13 }, { raw, bins: 1 }),
       prepare: share,
@@ -486,15 +496,24 @@ export const layouts: readonly Case[] = [
       decode: (outputs) =>
         [8, 16, 32].flatMap((stride, level) => {
           const cells = cellsOf(size.width, size.height, stride)
-          const [boxes, kinds, first] = raw
-            ? [outputs[['257', '283', '309'][level]!]!, outputs[['274', '300', '326'][level]!]!, 0]
-            : [outputs[['output0', '884', '892'][level]!]!, outputs[['output0', '884', '892'][level]!]!, 4]
+          const [four, kinds] =
+            raw === 'apart'
+              ? [
+                  ['257', '283', '309'],
+                  ['274', '300', '326'],
+                ]
+              : [joinedNames, joinedNames]
+          const [boxAt, kindAt] = raw === 'apart' ? [0, 0] : raw === 'scores first' ? [C, 0] : [0, 4]
+          const at = (name: string, channel: number, cell: number) => outputs[name]![channel * cells.length + cell]!
           return cells.map(([x, y], i) => {
             const [cx, cy] = [x + 0.5, y + 0.5]
-            const [l, t, r, b] = [0, 1, 2, 3].map((k) => boxes[k * cells.length + i]!) as [number, number, number, number]
+            const [l, t, r, b] = [0, 1, 2, 3].map((k) => at(four[level]!, boxAt + k, i)) as [number, number, number, number]
             return {
               box: [(cx - l) * stride, (cy - t) * stride, (cx + r) * stride, (cy + b) * stride] as const,
-              scores: classes.map((_, c) => sigmoid(kinds[(first + c) * cells.length + i]!)),
+              scores: classes.map((_, c) => {
+                const score = at(kinds[level]!, kindAt + c, i)
+                return raw === 'scores first' ? score : sigmoid(score)
+              }),
             }
           })
         }),
@@ -510,7 +529,7 @@ export const layouts: readonly Case[] = [
       prepare: share,
       bgr: false,
       decode: (outputs) =>
-        ['output0', '884', '892'].flatMap((name, level) => {
+        joinedNames.flatMap((name, level) => {
           const stride = [8, 16, 32][level]!
           const cells = cellsOf(size.width, size.height, stride)
           return cells.map(([x, y], i) => {
@@ -538,6 +557,7 @@ export const layouts: readonly Case[] = [
     head: 'fixed',
     resize: 'letterbox',
   },
+  ...rtmdetLayouts,
   ...ssdLayouts,
   ...(
     [

@@ -102,6 +102,16 @@ export class Net {
     return g.reshape(g.transpose(g.add(cells, joined), [1, 2, 0]), [1, channels, h, w])
   }
 
+  /** A depthwise convolution and one over channels, as YOLO26 has them below its classes. */
+  separable(name: string, x: Value): Value {
+    const channels = x.shape[1]!
+    const depthwise = this.g.op('Conv', [x, this.weight(`${name}.0.weight`, [channels, 1, 3, 3], 0.3)], {
+      attributes: { group: channels, pads: [1, 1, 1, 1] },
+    })
+    const pointwise = this.weight(`${name}.1.weight`, [channels, channels, 1, 1], Math.sqrt(2 / channels))
+    return this.g.relu(this.g.conv(this.g.relu(depthwise), pointwise, null))
+  }
+
   /** A 1 x 1 convolution with bias to a map of logits. */
   head(name: string, x: Value, channels: number, bias: (channel: number) => number = () => 0): Value {
     const w = this.weight(`${name}.weight`, [channels, x.shape[1]!, 1, 1], this.#loud ? spread : 0.01)

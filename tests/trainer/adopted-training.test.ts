@@ -37,6 +37,7 @@ import {
   yoloxNet,
   yunetNet,
 } from '../support/foreign-detectors.ts'
+import { rtmdetNet } from '../support/foreign-rtmdet.ts'
 import { ssdNet } from '../support/foreign-ssd.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'muninn-adopted-'))
@@ -80,6 +81,8 @@ const families: Readonly<Record<string, Graph>> = {
   'picodet, aligned': picodetNet(layout, true),
   'yolo-nas': boxesBesideScoresNet(layout, 'nas'),
   'damo-yolo': boxesBesideScoresNet(layout, 'damo', 8),
+  rtmdet: rtmdetNet(layout, { form: 'maps' }),
+  'rtmdet, logarithms': rtmdetNet(layout, { form: 'decoded', pixels: true, logarithms: true }),
   'yolo-fastestv2': yoloFastestV2Net(layout),
   yolov4: yolov4Net(layout),
   yolov5: yolov5Net(layout),
@@ -172,7 +175,7 @@ async function stepped(graph: Graph, family: string, parts: 1 | 2): Promise<Floa
 
 describe('pictures that nothing joins', () => {
   // SSD's hardest negatives are chosen among those of a pass: as published, of each picture.
-  for (const family of ['yolox', 'yolov8', 'yunet']) {
+  for (const family of ['yolox', 'yolov8', 'yunet', 'rtmdet']) {
     it(`give one by one the gradient that they give together (${family})`, async () => {
       const [together, apart] = [await stepped(families[family]!, family, 1), await stepped(families[family]!, family, 2)]
       const norm = Math.hypot(...together)

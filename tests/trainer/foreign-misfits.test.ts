@@ -24,6 +24,7 @@ import {
   yunetNet,
 } from '../support/foreign-detectors.ts'
 import { raw } from '../support/foreign-layouts.ts'
+import { rtmdetNet } from '../support/foreign-rtmdet.ts'
 import { ssdNet } from '../support/foreign-ssd.ts'
 
 describe('a network', () => {
@@ -116,6 +117,32 @@ describe('a network', () => {
   it('of YOLOv6 is not taken with a class too many, which would be its 1', async () => {
     const graph = yolov8Net(layout, { joined: 'by branch', bins: 1, ones: true })
     await assert.rejects(adopt(graph, adapters.auto!, { classes: [...classes, 'd'] }), /the score 1 everywhere.*it has 3 classes/)
+  })
+
+  it('of RTMDet whose maps stand alone is not taken for YOLO26, also with as many classes as there are distances', async () => {
+    for (const form of ['maps', 'joined'] as const) {
+      const graph = rtmdetNet({ ...layout, classes: 4 }, { form })
+      const names = [...classes, 'd']
+      const { specification } = await adopt(graph, adapters.auto!, { classes: names })
+      assert.equal(specification.head, 'rtmdet')
+      assert.equal(specification.cellOffset, 0)
+      await assert.rejects(adopt(graph, adapters.yolov8!, { classes: names }), /share the filters below.*--adapter rtmdet/)
+    }
+  })
+
+  it('whose maps may be of two families is read as the one that is named', async () => {
+    for (const graph of [
+      yolov8Net(layout, { raw: 'apart, plain', bins: 1 }),
+      yolov8Net(layout, { raw: 'logits first', bins: 1 }),
+      rtmdetNet(layout, { form: 'maps', apart: true }),
+    ]) {
+      await assert.rejects(
+        adopt(graph, adapters.auto!, { classes }),
+        /nothing in the file tells.*--adapter rtmdet\n.*nothing in the file tells.*--adapter yolov8\n/,
+      )
+      assert.equal((await adopt(graph, adapters.yolov8!, { classes })).specification.head, 'yolov8')
+      assert.equal((await adopt(graph, adapters.rtmdet!, { classes })).specification.head, 'rtmdet')
+    }
   })
 
   it('without a background is not taken for an SSD, whose first class it would lose', async () => {

@@ -10,6 +10,7 @@ import type { Graph, Node } from '../../trainer/onnx/graph.ts'
 import { Model } from '../../trainer/onnx/proto.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
 import { detrNet, nanodetNet, yolov8Net } from '../support/foreign-detectors.ts'
+import { rtmdetNet } from '../support/foreign-rtmdet.ts'
 import { archive, readOpVectors } from '../support/op-vectors.ts'
 import { lacks, sharedData } from '../support/shared-data.ts'
 
@@ -176,6 +177,18 @@ describe('inspecting a model that can be run', () => {
     const { adopt, fineTune } = await inspect(saved('best', writeOnnx(yolov8Net(layout, { end: 'suppressed' }))))
     assert.match(adopt.why, /yolov8: 7 classes, 96 x 64; .*of which the file would choose the best/)
     assert.equal(fineTune.can, true, fineTune.why)
+  })
+
+  it('finds it where the suppression inside takes boxes and scores apart', async () => {
+    const { adopt, fineTune } = await inspect(saved('apart', writeOnnx(rtmdetNet(layout, { form: 'suppressed', pixels: true }))))
+    assert.match(adopt.why, /rtmdet: 7 classes, 96 x 64; .*of which the file would choose the best/)
+    assert.equal(fineTune.can, true, fineTune.why)
+  })
+
+  it('says that its family must be told where nothing in the file tells it', async () => {
+    const { adopt } = await inspect(saved('maps', writeOnnx(yolov8Net(layout, { raw: 'apart, plain', bins: 1 }))))
+    assert.equal(adopt.can, false)
+    assert.match(adopt.cure ?? '', /muninn adopt --adapter rtmdet or yolov8/)
   })
 
   it('says that a file whose shapes hold a batch of one is trained so', async () => {

@@ -168,9 +168,22 @@ export class Foreign {
     return undefined
   }
 
-  /** Widths of the rows that rowsInside may find. */
+  /** Widths of the rows that rowsInside may find, and of box and scores that a suppression inside takes. */
   widthsInside(): number[] {
-    return this.#joinedBeforeChoice().joined.flatMap(({ outputs }) => this.shape(outputs[0]!).slice(1))
+    const { scores } = this.beforeSuppression() ?? {}
+    const apart = scores === undefined ? [] : this.shape(scores).slice(1)
+    const joined = this.#joinedBeforeChoice().joined.flatMap(({ outputs }) => this.shape(outputs[0]!).slice(1))
+    return [...joined, ...apart.map((size) => size + 4)]
+  }
+
+  /** Boxes [1, n, 4] and scores [1, n, C] or turned of all cells, where a suppression inside takes them, or the best of them (mmdeploy). */
+  beforeSuppression(): { boxes: string; scores: string } | undefined {
+    const [node, ...more] = this.graph.nodes.filter(({ op }) => op === 'NonMaxSuppression')
+    if (!node || more.length > 0) return undefined
+    const [boxes, scores] = node.inputs.slice(0, 2).map((name) => this.behind(name, ['Gather'])) as [string, string]
+    const [count, four] = this.shape(boxes).slice(1)
+    const fits = this.shape(boxes).length === 3 && four === 4 && this.shape(scores).length === 3
+    return fits && this.shape(scores).includes(count!, 1) ? { boxes, scores } : undefined
   }
 
   /** Where values [1, a, b] are joined before the best boxes are chosen; everywhere in a file that chooses none. */

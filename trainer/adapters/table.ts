@@ -8,6 +8,7 @@ import { nanodet } from './nanodet.ts'
 import { otherTask } from './other-task.ts'
 import { picodet } from './picodet.ts'
 import { raw } from './raw.ts'
+import { rtmdet } from './rtmdet.ts'
 import { ssd } from './ssd.ts'
 import { yoloFastestV2 } from './yolo-fastestv2.ts'
 import { yoloNas } from './yolo-nas.ts'
@@ -18,7 +19,7 @@ import { yolox } from './yolox.ts'
 import { yunet } from './yunet.ts'
 
 /** In the order in which `auto` tries them: the more a family asks of the structure, the earlier. */
-const families: Readonly<Record<string, Adapter>> = {
+export const families: Readonly<Record<string, Adapter>> = {
   yolox,
   fastestdet,
   'yolo-fastestv2': yoloFastestV2,
@@ -27,6 +28,7 @@ const families: Readonly<Record<string, Adapter>> = {
   picodet,
   'yolo-nas': yoloNas,
   'damo-yolo': damoYolo,
+  rtmdet,
   yolov5,
   yolov4,
   yolov8,
@@ -57,4 +59,13 @@ const auto: Adapter = async (foreign, options) => {
   throw new MuninnError('BAD_MODEL', `no adapter fits this model\n  ${furtherFirst(reasons).join('\n  ')}`)
 }
 
-export const adapters: Readonly<Record<string, Adapter>> = { auto, ...families }
+const named =
+  (adapter: Adapter): Adapter =>
+  (foreign, options) =>
+    adapter(foreign, { ...options, named: true })
+
+/** Those that people may name. */
+export const adapters: Readonly<Record<string, Adapter>> = {
+  auto,
+  ...Object.fromEntries(Object.entries(families).map(([name, adapter]) => [name, named(adapter)])),
+}

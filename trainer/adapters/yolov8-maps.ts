@@ -1,6 +1,7 @@
 /** The maps of YOLOv8 and its kin: of distances, or of distributions over them, and of class logits; behind rows, or as a file gives them. */
 import { columns } from '../detector/heads/head.ts'
 import type { Foreign } from './foreign.ts'
+import { comesThroughDepthwise, sharesFilters } from './last-convolutions.ts'
 import type { OwnOutput } from './own-decoding.ts'
 
 export interface Grid {
@@ -28,11 +29,13 @@ export function gridsOf(foreign: Foreign, output: string, classes: number): Grid
 /** Distances of a side, where nothing else in a file tells what its channels are. */
 export const publishedBins = 16
 
-interface RawGrid extends Grid {
+export interface RawGrid extends Grid {
   /** The output that joins both maps; none where each is an output itself. */
   readonly output?: string
   /** Nothing but these two. */
   readonly whole: boolean
+  /** What stands in front of the distances there: class scores (YOLOv6) or their logits (mmyolo's). */
+  readonly first?: 'scores' | 'logits'
 }
 
 /** Maps of each grid that are given as they are, fine to coarse. Empty where there is any other output. */
@@ -41,11 +44,15 @@ export function rawGrids(foreign: Foreign, classes: number): RawGrid[] {
   const isGrid = (reg: string, cls: string, bins: number) =>
     foreign.shape(reg)[1] === 4 * bins && foreign.shape(cls)[1] === classes && foreign.cells(reg) === foreign.cells(cls)
   const joined = outputs.flatMap(({ name }): RawGrid[] => {
-    const [reg, cls, ...rest] = foreign.parts(name).map((part) => foreign.mapBehind(part))
+    const parts = foreign.parts(name)
+    const [reg, cls, ...rest] = parts.map((part) => foreign.mapBehind(part))
     if (foreign.shape(name).length !== 4 || !reg || !cls) return []
+    const whole = rest.length === 0
     // Four channels may mean anything: only where nothing else is beside them.
-    const fits = isGrid(reg, cls, publishedBins) || (isGrid(reg, cls, 1) && rest.length === 0)
-    return fits ? [{ reg, cls, output: name, whole: rest.length === 0 }] : []
+    const first = foreign.maker(foreign.behind(parts[0]!))?.op === 'Sigmoid' ? 'scores' : 'logits'
+    if (whole && isGrid(cls, reg, 1) && (first === 'scores' || classes !== 4))
+      return [{ reg: cls, cls: reg, output: name, whole, first }]
+    return isGrid(reg, cls, publishedBins) || (isGrid(reg, cls, 1) && whole) ? [{ reg, cls, output: name, whole }] : []
   })
   const maps = outputs
     .map(({ name }) => foreign.behind(name))
@@ -60,11 +67,32 @@ export function rawGrids(foreign: Foreign, classes: number): RawGrid[] {
   return all.sort((a, b) => foreign.cells(b.reg) - foreign.cells(a.reg))
 }
 
-export const rawOutput = (output: string, level: number, bins: number): OwnOutput => ({
+/**
+ * Why maps of distances are not read as YOLO26's or YOLOv6's: RTMDet's look alike and mean other boxes. What joins a grid's maps has them in the
+ * order of its family; in maps apart, and with as many classes as there are distances, that says nothing. Undefined where they are read so.
+ */
+export function mayBeOthers(foreign: Foreign, grids: readonly RawGrid[], named: boolean): string | undefined {
+  const [{ reg, cls }] = grids as [RawGrid]
+  const [four, classes] = [foreign.shape(reg)[1]!, foreign.shape(cls)[1]!]
+  if (four !== 4) return undefined
+  const boxes = grids.map((each) => each.reg)
+  if (sharesFilters(foreign, boxes))
+    return "its grids share the filters below their boxes, as RTMDet's do, which are measured from the corners of cells: adopt it with --adapter rtmdet"
+  const isKnown = ({ output, first }: RawGrid) => first === 'scores' || (output !== undefined && !first && classes !== 4)
+  const known = grids.every((grid) => isKnown(grid) || comesThroughDepthwise(foreign, grid.cls))
+  return known || named ? undefined : unclear('yolov8')
+}
+
+/** What is told where a file's maps may be of either family. */
+export const unclear = (adapter: 'rtmdet' | 'yolov8'): string =>
+  `nothing in the file tells whether these maps of distances are RTMDet's, or YOLO26's and YOLOv6's, which are measured from other points and see other colours; where they are ${adapter === 'rtmdet' ? 'the first' : 'of these two'}, say --adapter ${adapter}`
+
+export const rawOutput = (output: string, level: number, bins: number, first: RawGrid['first']): OwnOutput => ({
   output,
-  make: (g, { rows, ofLevel }) => {
+  make: (g, { rows, scores, ofLevel }) => {
     const width = rows.shape[1]!
     const numbers = columns(g, rows, width - 4 * bins, width)
-    return g.transpose(ofLevel(g.concat([numbers, columns(g, rows, 0, width - 4 * bins)], 1), level), [1, 0])
+    const kinds = first === 'scores' ? scores : columns(g, rows, 0, width - 4 * bins)
+    return g.transpose(ofLevel(g.concat(first ? [kinds, numbers] : [numbers, kinds], 1), level), [1, 0])
   },
 })

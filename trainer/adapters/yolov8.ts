@@ -6,7 +6,7 @@
  * they are trained from the same maps, and all that is left out.
  * Where a map has four channels for a box these are its distances (YOLO26, small YOLOv6), no distributions.
  * Exports without decoding have a map [1, 64 + C, h, w] of each grid, with key points behind the classes where it has some: those are left out.
- * YOLO26's have 4 + C channels, or a map of boxes and one of classes for each grid.
+ * YOLO26's have 4 + C channels, or a map of boxes and one of classes for each grid, YOLOv6's C scores and 4 distances.
  */
 import type { GraphBuilder } from '../graph/builder.ts'
 import { type Adapter, type AdapterOptions, asTrained, misfit } from './adapter.ts'
@@ -15,7 +15,7 @@ import { centred, scaledToPixels } from './fixed-boxes.ts'
 import type { Foreign } from './foreign.ts'
 import { asCentred, type OwnOutput } from './own-decoding.ts'
 import { formOnGrid, layoutsOf, onSample, refuseNoProbabilities } from './plausible.ts'
-import { type Grid, gridsOf, publishedBins, rawGrids, rawOutput } from './yolov8-maps.ts'
+import { type Grid, gridsOf, mayBeOthers, publishedBins, rawGrids, rawOutput } from './yolov8-maps.ts'
 
 const family = 'YOLOv8'
 const nms = { nms: 'per-class', nmsIou: 0.6 } as const
@@ -37,11 +37,14 @@ export const yolov8: Adapter = async (whole, options) => {
   }
   const raw = rawGrids(foreign, classes)
   if (raw.length > 0) {
+    const other = mayBeOthers(foreign, raw, options.named === true)
+    if (other) throw misfit(family, other)
     const bins = foreign.shape(raw[0]!.reg)[1]! / 4
+    const as = raw[0]!.first ? 'YOLOv6' : 'YOLO26'
     return await trainableCore({
       ...build(common, raw),
-      why: `${raw.length} grids of ${numbersOf(bins)} and class scores, not decoded${bins === 1 ? ': distances in cells, as YOLO26 has them' : ''}`,
-      own: [raw.flatMap(({ output, whole }, level) => (whole && output ? [rawOutput(output, level, bins)] : []))],
+      why: `${raw.length} grids of ${numbersOf(bins)} and class scores, not decoded${bins === 1 ? `: distances in cells, as ${as} has them` : ''}`,
+      own: [raw.flatMap(({ output, whole, first }, level) => (whole && output ? [rawOutput(output, level, bins, first)] : []))],
     })
   }
   const rows = rowsOutput(foreign, width)

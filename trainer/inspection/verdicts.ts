@@ -4,7 +4,7 @@ import { classesNamedIn } from '../adapters/class-names.ts'
 import { Foreign } from '../adapters/foreign.ts'
 import { otherTask } from '../adapters/other-task.ts'
 import { ownName, settleOpen } from '../adapters/settle.ts'
-import { adapters, depth, furtherFirst } from '../adapters/table.ts'
+import { depth, families, furtherFirst } from '../adapters/table.ts'
 import { coreOf } from '../detector/core.ts'
 import { targetOptionsOf } from '../detector/heads/table.ts'
 import { losses, trainingGraph } from '../detector/loss.ts'
@@ -68,8 +68,7 @@ export async function fitting(graph: Graph): Promise<Tried> {
   const other = otherTask(foreign)
   if (other?.sure) return { misfits: [], other: other.words, settled: foreign.graph, ...noted }
   const misfits: string[] = []
-  for (const [name, adapter] of Object.entries(adapters)) {
-    if (name === 'auto') continue
+  for (const [name, adapter] of Object.entries(families)) {
     let reason = 'its outputs leave no room for classes'
     let deepest = 0
     for (const count of counts) {
@@ -105,12 +104,16 @@ function withoutRule({ nodes, initializers }: Graph): Node[] {
 const noAdapter =
   'write an adapter, one small file as trainer/adapters/yolox.ts; or export the model without its own suppression, as its authors train it'
 
-/** What helps where no adapter takes a file: of those that only lack its anchors, to tell them. */
+/** What helps where no adapter takes a file: of those that only lack its anchors, or its family's name, to tell them. */
 function cureOf(misfits: readonly string[]): string {
-  const lacking = misfits.filter((each) => each.includes('--anchors')).map((each) => each.split(':')[0])
-  return lacking.length > 0
-    ? `tell its anchors: muninn adopt --adapter ${lacking.join(' or ')} --anchors ..., as above`
-    : noAdapter
+  const asking = (option: string) =>
+    misfits
+      .filter((each) => each.includes(option))
+      .map((each) => each.split(':')[0])
+      .join(' or ')
+  const [lacking, unclear] = [asking('--anchors'), asking('--adapter')]
+  if (lacking) return `tell its anchors: muninn adopt --adapter ${lacking} --anchors ..., as above`
+  return unclear ? `tell its family: muninn adopt --adapter ${unclear}, as above` : noAdapter
 }
 
 const detectorWanted = 'give a network that finds objects: one with boxes and scores among its outputs'
