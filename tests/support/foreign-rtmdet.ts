@@ -5,8 +5,8 @@ import { C, type Case, classes, gridOf, layout, type Outputs, rowsOf, sigmoid, s
 import { cellsOf, type ForeignOptions, Net, prior, three } from './foreign-net.ts'
 
 export interface RtmdetExport {
-  /** Maps of classes, then of distances (mmdetection, mmyolo), or both side by side (mmyolo's `--model-only`); boxes and scores of all cells, or the best of them (mmdeploy). */
-  readonly form: 'maps' | 'joined' | 'decoded' | 'suppressed'
+  /** Maps of classes, then of distances (mmdetection, mmyolo), or both side by side (mmyolo's `--model-only`); boxes and scores of all cells, or the best of them (mmdeploy), or both in one output. */
+  readonly form: 'maps' | 'joined' | 'decoded' | 'suppressed' | 'rows'
   /** Distances are given in pixels, not in strides (mmdetection). */
   readonly pixels?: boolean
   /** The maps hold logarithms of distances (larger models of mmdetection). */
@@ -63,6 +63,7 @@ export function rtmdetNet(layout: ForeignOptions, { form, pixels, logarithms, ap
     net.done([], [], layout.opset)
     return suppressed(net, boxes, scores)
   }
+  if (form === 'rows') return net.done([g.transpose(g.concat([boxes, scores], 2), [0, 2, 1])], ['rows'], layout.opset)
   return net.done([boxes, scores], ['dets', 'labels'], layout.opset)
 }
 
@@ -127,18 +128,20 @@ export const rtmdetLayouts: readonly Case[] = (
     ['RTMDet of mmdeploy, decoded', { form: 'decoded', pixels: true }],
     ['a larger RTMDet of mmdeploy, decoded', { form: 'decoded', pixels: true, logarithms: true }],
     ['RTMDet of mmdeploy, with suppression inside', { form: 'suppressed', pixels: true }],
+    ['RTMDet, decoded in one output', { form: 'rows', pixels: true }],
   ] as const
 ).map(([name, shape]): Case => {
-  const inRows = shape.form === 'decoded' || shape.form === 'suppressed'
+  const inMaps = shape.form === 'maps' || shape.form === 'joined'
   return {
     name,
     adapter: 'rtmdet',
     graph: rtmdetNet({ ...layout, opset: 11 }, shape),
-    ...(shape.form === 'suppressed' && { whole: rtmdetNet({ ...layout, opset: 11 }, { ...shape, form: 'decoded' }) }),
+    ...(!inMaps && { whole: rtmdetNet({ ...layout, opset: 11 }, { ...shape, form: 'decoded' }) }),
     ...(shape.form === 'decoded' && { runBy: 'raw' }),
+    ...(shape.form === 'rows' && { runBy: 'yolov8' }),
     prepare: (value, channel) => (value - bgrMean[2 - channel]!) / bgrDeviation[2 - channel]!,
     bgr: true,
-    decode: inRows ? decodedRows : decodedMaps(shape),
+    decode: inMaps ? decodedMaps(shape) : decodedRows,
     architecture: 'rtmdet',
     head: 'rtmdet',
     resize: 'letterbox',

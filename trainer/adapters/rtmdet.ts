@@ -63,10 +63,12 @@ function decoded(foreign: Foreign, classes: number): Found | undefined {
   }
 }
 
-/** Boxes [1, n, 4] and another output; with four classes the scores are those that come from a sigmoid. */
+/** Boxes [1, n, 4] and scores, in two outputs or side by side in one; with four classes the scores are those that come from a sigmoid. */
 function outputPair(foreign: Foreign): { boxes: string; scores: string } | undefined {
-  const names = foreign.graph.outputs.map(({ name }) => name)
-  const boxes = foreign.outputs([1, undefined, 4]).find((name) => foreign.maker(foreign.behind(name))?.op !== 'Sigmoid')
+  const outputs = foreign.graph.outputs.map(({ name }) => name)
+  const names = outputs.length === 1 ? foreign.parts(outputs[0]!).map((part) => foreign.behind(part)) : outputs
+  const isScores = (name: string) => foreign.maker(foreign.behind(name))?.op === 'Sigmoid'
+  const boxes = names.find((name) => /^1,\d+,4$/.test(foreign.shape(name).join()) && !isScores(name))
   const scores = names.find((name) => name !== boxes)
   return names.length === 2 && boxes !== undefined && scores !== undefined ? { boxes, scores } : undefined
 }
