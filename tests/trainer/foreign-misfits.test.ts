@@ -224,6 +224,14 @@ describe('a network', () => {
     )
   })
 
+  it('of chosen queries that has a class more than are named, as RF-DETR has, is refused, with the cure', async () => {
+    const graph = detrNet(layout, { chosen: true, patches: true })
+    await assert.rejects(
+      adopt(graph, adapters.auto!, { classes: ['a', 'b'] }),
+      /has 3 columns.*name all 3; RF-DETR counts .* from 1/,
+    )
+  })
+
   it('is not looked for in a network that gives no boxes: what it is is told in a sentence', async () => {
     const net = (end: (g: GraphBuilder, map: Value) => Value) => {
       const g = new GraphBuilder('other')

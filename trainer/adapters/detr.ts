@@ -39,7 +39,7 @@ export const detr: Adapter = async (whole, options) => {
   if (chosen && width !== classes)
     throw misfit(
       family,
-      `${ownName(scores)} has ${width} columns and no "no object" among them, where ${classes} classes are named`,
+      `${ownName(scores)} has ${width} columns and no "no object" among them, where ${classes} classes are named: name all ${width}; RF-DETR counts its classes from 1 and never finds number 0, so there a name for that comes first`,
     )
   const patches = nodes.some(
     ({ op, inputs }) =>
