@@ -11,11 +11,13 @@ export interface RtmdetExport {
   readonly pixels?: boolean
   /** The maps hold logarithms of distances (larger models of mmdetection). */
   readonly logarithms?: boolean
+  /** Distances below 0 are cut off, as in files that were of 8-bit numbers. */
+  readonly cut?: boolean
   /** Each grid has filters of its own, as no published one has it. */
   readonly apart?: boolean
 }
 
-export function rtmdetNet(layout: ForeignOptions, { form, pixels, logarithms, apart }: RtmdetExport): Graph {
+export function rtmdetNet(layout: ForeignOptions, { form, pixels, logarithms, cut, apart }: RtmdetExport): Graph {
   const net = new Net(layout)
   const { g } = net
   const { width, height } = layout
@@ -34,7 +36,7 @@ export function rtmdetNet(layout: ForeignOptions, { form, pixels, logarithms, ap
   const grids = net.features(image, three).map((x, i) => {
     const kinds = net.head(`rtm_cls${i}`, tower('cls', x, kindsBase, i), layout.classes, () => (layout.loud ? 0 : prior))
     const map = net.head(`rtm_reg${i}`, tower('reg', x, sidesBase, i), 4, () => (logarithms ? Math.log(2) : 2))
-    const sides = logarithms ? g.exp(map) : map
+    const sides = logarithms ? g.exp(map) : cut ? g.relu(map) : map
     return { kinds, sides: pixels ? g.scale(sides, three[i]!) : sides }
   })
   if (form === 'joined')
@@ -122,6 +124,7 @@ const decodedRows = ({ dets, labels }: Outputs) => {
 export const rtmdetLayouts: readonly Case[] = (
   [
     ['RTMDet of mmyolo, its maps alone', { form: 'maps' }],
+    ['RTMDet of mmyolo that was of 8-bit numbers, its maps alone', { form: 'maps', cut: true }],
     ['RTMDet of mmyolo, its maps side by side', { form: 'joined' }],
     ['RTMDet of mmdetection, its maps alone', { form: 'maps', pixels: true }],
     ['a larger RTMDet of mmdetection, its maps alone', { form: 'maps', pixels: true, logarithms: true }],

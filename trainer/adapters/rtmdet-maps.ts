@@ -54,7 +54,7 @@ export function mapsAlone(foreign: Foreign, classes: number): Found | undefined 
   if (!grids.every(isGrid) || (joined && grids.some(([kinds]) => areScores(foreign, kinds!)))) return undefined
   return {
     file: foreign,
-    grids: grids.map(([kinds, sides]) => ({ kinds: kinds!.map, sides: exponentsOf(foreign, sides!.map) })),
+    grids: grids.map(([kinds, sides]) => ({ kinds: kinds!.map, sides: distancesOf(foreign, sides!.map) })),
     own: grids.flatMap((pair, level) => ownOutputs(foreign, pair, { level, classes, joined })),
     decoded: false,
     words: `${joined ? 'side by side' : 'in a map each'}, not decoded`,
@@ -69,10 +69,10 @@ function givenOf(foreign: Foreign, output: string, value: string): Given[] {
 const areScores = (foreign: Foreign, { value }: Given): boolean => foreign.maker(value)?.op === 'Sigmoid'
 const isInPixels = (foreign: Foreign, { value }: Given): boolean => foreign.maker(value)?.op === 'Mul'
 
-/** The map of distances behind one of their logarithms; the map itself where it is none. */
-export function exponentsOf(foreign: Foreign, map: string): string {
+/** The map of distances where the last convolution's has their logarithms, or what a file of 8-bit numbers has cut off at 0; else that itself. */
+export function distancesOf(foreign: Foreign, map: string): string {
   const [user, ...more] = foreign.users(map)
-  return user?.op === 'Exp' && more.length === 0 ? user.outputs[0]! : map
+  return (user?.op === 'Exp' || user?.op === 'Relu') && more.length === 0 ? user.outputs[0]! : map
 }
 
 /** What the outputs of a grid must be; of maps that are outputs themselves nothing. */
@@ -93,6 +93,6 @@ function ownOutputs(
     { given: sides!, make: sidesOf },
   ]
   return apart
-    .filter(({ given }) => given.value !== exponentsOf(foreign, given.map))
+    .filter(({ given }) => given.value !== distancesOf(foreign, given.map))
     .map(({ given, make }) => ({ output: given.output, make: (g, made) => g.transpose(make(g, made), [1, 0]) }))
 }

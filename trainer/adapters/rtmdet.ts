@@ -7,7 +7,7 @@ import { type Adapter, type AdapterOptions, misfit } from './adapter.ts'
 import { trainableCore } from './build-core.ts'
 import type { Foreign } from './foreign.ts'
 import { comesThroughDepthwise, lastConvolutions, sharesFilters } from './last-convolutions.ts'
-import { exponentsOf, type Found, family, type Grid, mapsAlone } from './rtmdet-maps.ts'
+import { distancesOf, type Found, family, type Grid, mapsAlone } from './rtmdet-maps.ts'
 import { unclear } from './yolov8-maps.ts'
 
 export const rtmdet: Adapter = async (foreign, options) => {
@@ -53,7 +53,7 @@ function decoded(foreign: Foreign, classes: number): Found | undefined {
   if (kinds.length === 0 || sizes[0] !== sizes[1]) return undefined
   return {
     file,
-    grids: kinds.map((map, level) => ({ kinds: map, sides: exponentsOf(file, sides[level]!) })),
+    grids: kinds.map((map, level) => ({ kinds: map, sides: distancesOf(file, sides[level]!) })),
     own: [
       { output: boxes, make: (_, made) => made.boxes },
       { output: scores, make: (g, made) => (turned ? g.transpose(made.scores, [1, 0]) : made.scores) },
