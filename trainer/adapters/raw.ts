@@ -77,7 +77,7 @@ export const raw: Adapter = async (foreign, options) => {
   const adopted = fixedCore({
     ...common,
     resize,
-    why: `${form.words}, taken as ${asked}; it is run, not trained`,
+    why: `${form.words}, taken as ${asked}; pictures RGB / 255, where nothing else is told; it is run, not trained`,
     nms: 'per-class',
     nmsIou: 0.6,
     make: (g) => {
