@@ -4,7 +4,9 @@ import { describe, it } from 'node:test'
 import { adopt } from '../../trainer/adapters/adopt-file.ts'
 import { settle, settleOpen } from '../../trainer/adapters/settle.ts'
 import { adapters } from '../../trainer/adapters/table.ts'
+import { continued, withInput } from '../../trainer/detector/core.ts'
 import { deployed } from '../../trainer/detector/deploy.ts'
+import { GraphBuilder } from '../../trainer/graph/builder.ts'
 import { floatTensor, type Graph, intTensor } from '../../trainer/onnx/graph.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
@@ -131,6 +133,43 @@ describe('an export with open sizes', () => {
     }
     assert.deepEqual((await settleOpen(traced)).graph.inputs[0]!.shape, [1, 3, 224, 224])
     await assert.rejects(settleOpen(traced, { width: 96, height: 64 }), /do not broadcast/)
+  })
+
+  it("has TensorFlow's padding worked out, and is had for other pictures with a Resize by no whole factor", async () => {
+    // As timm's padding is traced: as much as the last window lacks, at least 0; of 5 cells 3 are made, and of these 5 again.
+    const graph: Graph = {
+      ...plain,
+      inputs: [{ name: 'images', type: 'float32', shape: [1, 3, 5, 5] }],
+      initializers: new Map([
+        ['lacks', floatTensor([8], [0, 0, 1, 1, 0, 0, 1, -1])],
+        ['none', floatTensor([], [0])],
+        ['sizes', intTensor([4], [1, 3, 5, 5])],
+        ['weights', floatTensor([3, 3, 3, 3], Array(81).fill(0.1))],
+      ]),
+      nodes: [
+        node('Clip', ['lacks', 'none'], 'pads/float'),
+        node('Cast', ['pads/float'], 'pads', { to: 7 }),
+        node('Pad', ['images', 'pads'], 'padded'),
+        node('Conv', ['padded', 'weights'], 'small', { strides: [2, 2], pads: [0, 0, 0, 1] }),
+        node('Resize', ['small', '', '', 'sizes'], 'large', { mode: 'nearest' }),
+      ],
+      outputs: [{ name: 'large', type: 'float32', shape: [] }],
+    }
+    const { graph: settled, shapes } = await settleOpen(graph)
+    assert.deepEqual(
+      settled.nodes.map(({ op }) => op),
+      ['Pad', 'Conv', 'Resize'],
+    )
+    assert.deepEqual(shapes.value('net/large').shape, [1, 3, 5, 5])
+    const g = new GraphBuilder('core')
+    const image = g.input('image', 'uint8', [1, 5, 5, 3])
+    g.op('Cast', [g.transpose(image, [0, 3, 1, 2])], { attributes: { to: 1 }, name: 'net/images' })
+    for (const [name, tensor] of settled.initializers) g.initializer(name, tensor)
+    for (const each of settled.nodes) g.append(each)
+    const several = continued(withInput(g.graph, { batch: 4, width: 5, height: 5 }))
+    assert.deepEqual(several.value('net/large').shape, [4, 3, 5, 5])
+    const other = continued(withInput(g.graph, { batch: 4, width: 3, height: 7 }))
+    assert.deepEqual(other.value('net/large').shape, [4, 3, 7, 3])
   })
 
   it('makes the size that RT-DETR wants to be told a constant, that of the input', async () => {

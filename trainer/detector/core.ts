@@ -43,6 +43,14 @@ export function withInput(core: Graph, { batch, width, height }: { batch: number
         after.initializer(name, intTensor([shape.length], shape))
         moved = { ...node, inputs: [node.inputs[0]!, name] }
       }
+      // Sizes that are no whole multiples of what is resized, of which there are factors.
+      const sizes = node.op === 'Resize' ? core.initializers.get(node.inputs[3] ?? '') : undefined
+      if (sizes) {
+        const name = `${node.outputs[0]}/sizes/${batch}x${height}x${width}`
+        const shape = resizedTo(Array.from(sizes.data as BigInt64Array, Number), [Number(from), batch], maps)
+        after.initializer(name, intTensor([shape.length], shape))
+        moved = { ...node, inputs: node.inputs.with(3, name) }
+      }
       for (const [i, { shape }] of after.append(moved).entries()) {
         const old = before.value(node.outputs[i]!).shape
         if (old.length === 4 && shape.length === 4) maps.set(`${old[2]} ${old[3]}`, [shape[2]!, shape[3]!])
@@ -76,6 +84,17 @@ export function resized(core: Graph, specification: Specification, size: { width
       `its grids fit the size that it was made for alone: for pictures of ${size.width} x ${size.height} it gives ${rows} rows, where strides of ${specification.strides.join(', ')} have ${cells}`,
     )
   return sized
+}
+
+/** What the sizes of a Resize, the batch among them, become. */
+function resizedTo(
+  literal: readonly number[],
+  [from, to]: readonly [number, number],
+  maps: ReadonlyMap<string, readonly [number, number]>,
+): number[] {
+  const sizes = maps.get(literal.slice(-2).join(' '))
+  if (!sizes || literal.length !== 4) throw new Error(`a Resize to [${literal.join(', ')}] fixes the size of the picture`)
+  return [literal[0] === from ? to : literal[0]!, literal[1]!, ...sizes]
 }
 
 /** Everything that a core makes counts as wanted: it names no outputs of its own. */

@@ -93,6 +93,9 @@ const evaluations: Readonly<Record<string, Evaluation>> = {
   Cast: ({ inputs, out }) =>
     inputs[0]!.data.map((each) => (out.type === 'bool' ? Number(each !== 0) : isInteger(out.type) ? Math.trunc(each) : each)),
   Ceil: single(Math.ceil),
+  // Either bound may be left out.
+  Clip: ({ inputs: [x, low, high] }) =>
+    x!.data.map((each) => Math.min(Math.max(each, low?.data[0] ?? each), high?.data[0] ?? Number.POSITIVE_INFINITY)),
   Concat: ({ node, inputs, out }) => {
     const axis = normalAxis(intOf(node.attributes.axis, 0), out.shape.length)
     const rows = elementCount(out.shape.slice(0, axis))
