@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { Random } from '../../trainer/detector/random.ts'
 import { GraphBuilder } from '../../trainer/graph/builder.ts'
 import type { Graph, Node } from '../../trainer/onnx/graph.ts'
+import { anchorLayouts } from './foreign-anchor-layouts.ts'
 import {
   C,
   type Candidate,
@@ -558,6 +559,7 @@ export const layouts: readonly Case[] = [
     resize: 'letterbox',
   },
   ...rtmdetLayouts,
+  ...anchorLayouts,
   ...ssdLayouts,
   ...(
     [

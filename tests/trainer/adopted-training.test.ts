@@ -25,6 +25,7 @@ import { trainable } from '../../trainer/loop/start.ts'
 import { train } from '../../trainer/loop/train.ts'
 import type { Graph } from '../../trainer/onnx/graph.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
+import { anchorsNet } from '../support/foreign-anchors.ts'
 import {
   boxesBesideScoresNet,
   fastestdetNet,
@@ -88,6 +89,8 @@ const families: Readonly<Record<string, Graph>> = {
   yolov5: yolov5Net(layout),
   yolov8: yolov8Net(layout),
   'yolov8, end to end and without distributions': yolov8Net(layout, { bins: 1, end: 'rows' }),
+  efficientdet: anchorsNet(layout, { strides: [8, 16, 32, 64, 128], perCell: 9, form: 'maps' }),
+  retinanet: anchorsNet(layout, { strides: [8, 16, 32, 64, 128], perCell: 9, form: 'scores first' }),
   ssd: ssdNet(layout),
   yunet: yunetNet(layout),
 }

@@ -1,7 +1,12 @@
 /** Which cells answer for which box, where that is fixed before the step. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { assignByShape, assignByShapeOverlap } from '../../trainer/detector/anchor-assignment.ts'
+import {
+  assignByOverlap,
+  assignByOverlapOrNot,
+  assignByShape,
+  assignByShapeOverlap,
+} from '../../trainer/detector/anchor-assignment.ts'
 import { assignToCorners, candidatesAround, candidatesWithin, nineOfEachGrid } from '../../trainer/detector/assignment.ts'
 import { cellsOf } from '../../trainer/detector/cells.ts'
 
@@ -73,6 +78,37 @@ describe('anchors that answer for a box', () => {
     // 22 x 22: overlaps of 0.207, 0.538 and 0.305.
     assert.deepEqual(named(assignByShapeOverlap([box], cells)), ['24,24 30x30', '24,24 64x16'])
     assert.deepEqual(named(assignByShapeOverlap([[22, 22, 26, 26]], cells)), ['24,24 10x10'])
+  })
+})
+
+describe('anchors that overlap a box', () => {
+  const cells = cellsOf({ width: 64, height: 16, strides: [16], anchors: [[[20, 16]]], evenCells: true })
+  // Overlaps with the anchors about 8, 24, 40 and 56: 0.04, 0.6, 0.41 and 0.
+  const box = [16, 0, 44, 16] as const
+
+  it('answer for it with one half at least, as the best one does in any case', () => {
+    assert.deepEqual(assignByOverlap([box], cells), [{ cell: 1, truth: 0 }])
+    assert.deepEqual(assignByOverlap([[50, 4, 54, 8]], cells), [{ cell: 3, truth: 0 }])
+  })
+
+  it('are for RetinaNet neither its own nor background with nearly as much, unless they answer for another box', () => {
+    assert.deepEqual(assignByOverlapOrNot([box], cells), [
+      { cell: 1, truth: 0 },
+      { cell: 2, truth: 0, unsure: true },
+    ])
+    assert.deepEqual(assignByOverlapOrNot([box, [30, 0, 50, 16]], cells), [
+      { cell: 1, truth: 0 },
+      { cell: 2, truth: 1 },
+    ])
+  })
+})
+
+describe('the cells of a grid that does not divide the picture', () => {
+  it('share it evenly, or are as many whole pixels wide as they have room for', () => {
+    const grid = { width: 320, height: 320, strides: [128], evenCells: true }
+    const across = (options: object) => [...cellsOf({ ...grid, ...options }).x.subarray(0, 3)].map(Math.round)
+    assert.deepEqual(across({}), [53, 160, 267])
+    assert.deepEqual(across({ cellOffset: 0, wholeSteps: true }), [0, 106, 212])
   })
 })
 

@@ -9,6 +9,7 @@ import type { Graph } from '../../trainer/onnx/graph.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 import { upgrade } from '../../trainer/onnx/upgrade.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
+import { anchorsNet } from '../support/foreign-anchors.ts'
 import { classes, layout, size } from '../support/foreign-case.ts'
 import {
   detrNet,
@@ -214,6 +215,36 @@ describe('a network', () => {
       adopt(raw, adapters.ssd!, { classes, anchors: [10, 20] }),
       /have 3, 2, 2 anchors, and 1 widths and heights/,
     )
+  })
+
+  it('of anchors that nobody published is refused without their sizes, with the cure', async () => {
+    for (const form of ['maps', 'scores first'] as const) {
+      const graph = anchorsNet(layout, { strides: [8, 16], perCell: 3, form })
+      await assert.rejects(
+        adopt(graph, adapters.retinanet!, { classes }),
+        /its anchors are not in the file, and its 2 grids of strides 8, 16 with 3, 3 a cell.*tell the 6 widths.*--anchors/,
+      )
+      await assert.rejects(
+        adopt(graph, adapters.retinanet!, { classes, anchors: [10, 20] }),
+        /have 3, 3 anchors, and 1 widths and heights/,
+      )
+    }
+  })
+
+  it("of RetinaNet's maps is taken for EfficientDet, which is said, and read as RetinaNet when that is told", async () => {
+    const graph = anchorsNet(layout, { strides: [8, 16, 32, 64, 128], perCell: 9, form: 'maps' })
+    const taken = await adopt(graph, adapters.auto!, { classes })
+    assert.match(taken.why, /^efficientdet: .*as published for EfficientDet, 4 strides wide.*--adapter retinanet/)
+    const told = await adopt(graph, adapters.retinanet!, { classes })
+    assert.equal(told.specification.head, 'retinanet')
+    assert.deepEqual(told.specification.anchors![0]![0], [46, 22])
+    assert.match(told.why, /as published for torchvision's RetinaNet/)
+  })
+
+  it('of anchors in its file that lie on no grid is refused', async () => {
+    const anchors = Array.from({ length: 240 }, (_, i) => [i, i * 2, i + 20, i * 2 + 30])
+    const graph = anchorsNet(layout, { strides: [8, 16], perCell: 2, form: 'boxes first', sigmoid: true, anchors })
+    await assert.rejects(adopt(graph, adapters.efficientdet!, { classes }), /the anchors in anchors are no regular grid/)
   })
 
   it('with class numbers is refused with too few names for them', async () => {

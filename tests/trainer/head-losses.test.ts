@@ -113,7 +113,7 @@ function lossGraph(head: Exclude<Specification['head'], 'fixed'>, bins: number) 
     nms: 'per-class',
     nmsIou: 0.5,
     bins,
-    ...(head === 'anchors' && { anchors }),
+    ...(['anchors', 'retinanet', 'efficientdet'].includes(head) && { anchors }),
     ...(head === 'yolov4' && { anchors, centreScales: [1.2, 1.1, 1.05] }),
     ...(head === 'yolo-fastestv2' && { strides: [16, 32], anchors: anchors.slice(1) }),
   }
@@ -177,6 +177,8 @@ const heads = [
   'yolox',
   'yunet',
   'fastestdet',
+  'retinanet',
+  'efficientdet',
 ] as const
 
 describe('the losses of a head', () => {

@@ -57,6 +57,8 @@ const heads: Record<Exclude<Specification['head'], 'fixed'>, Partial<Specificati
   'yolo-fastestv2': { anchors: shapes.map((level) => [...level]) },
   yolov4: { anchors: shapes.map((level) => [...level]), centreScales: [1.2, 1.05] },
   priors: { anchors: shapes.map((level) => [...level]), variances: [0.1, 0.2] },
+  retinanet: { anchors: shapes.map((level) => [...level]) },
+  efficientdet: { anchors: shapes.map((level) => [...level]) },
 }
 
 /** Loss and gradient by row [2 pictures][cells][width], with rows of noise that are parameters themselves. */

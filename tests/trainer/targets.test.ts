@@ -37,6 +37,20 @@ describe('targets', () => {
       assert.equal(weight, answering.has(row) && !kept.has(row) ? 0 : 1, `row ${row}`)
   })
 
+  it('learn nothing from what is neither object nor background', () => {
+    const assign = () => [
+      { cell: 3, truth: 0 },
+      { cell: 5, truth: 0, unsure: true },
+    ]
+    const feeds = targetsOf([crowd.slice(0, 1)], { cells, classes: 1, oneHot: false, positives: 4, assign })
+    assert.deepEqual([...feeds.weight!.data], [1, 0, 0, 0])
+    assert.equal(feeds.index!.data[0], 3n)
+    assert.deepEqual(
+      [...(feeds.rowWeight!.data as Float32Array).entries()].filter(([, weight]) => weight !== 1),
+      [[5, 0]],
+    )
+  })
+
   it('put the candidates of a box side by side, and name those that are the same cell', () => {
     const slots = nineOfEachGrid({ strides: [8, 16, 32] })
     const box = (x: number): Label => ({ box: [x, 20, x + 30, 50], label: 0 })

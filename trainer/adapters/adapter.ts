@@ -19,7 +19,7 @@ export interface AdapterOptions {
   readonly resize?: Specification['resize']
   /** Form of the boxes of a raw model. */
   readonly boxes?: 'xyxy' | 'cxcywh'
-  /** Widths and heights in input pixels of the anchors of a YOLOv3 to v5, Yolo-FastestV2 or SSD export without decoding, fine grid to coarse. */
+  /** Widths and heights in input pixels of the anchors of a YOLOv3 to v5, Yolo-FastestV2, SSD, EfficientDet or RetinaNet export without decoding, fine grid to coarse. */
   readonly anchors?: readonly number[]
   /** Whether people say which family it is: then what several families have alike is read as this one has it. */
   readonly named?: boolean

@@ -26,7 +26,12 @@ export interface TrainableEnding extends Ending {
   readonly levels: readonly (readonly Part[])[]
   /** What the specification needs beside what is known here. */
   readonly fields: Pick<Specification, 'strides' | 'nms' | 'nmsIou'> &
-    Partial<Pick<Specification, 'cellOffset' | 'evenCells' | 'clampedCells' | 'anchors' | 'centreScales' | 'variances' | 'bins'>>
+    Partial<
+      Pick<
+        Specification,
+        'cellOffset' | 'evenCells' | 'wholeSteps' | 'clampedCells' | 'anchors' | 'centreScales' | 'variances' | 'bins'
+      >
+    >
   /** Of each grid: the map that has a filter per class, and what lies beside the classes in each anchor's block of its channels; `shared`: the anchors have one block. */
   readonly classMaps: readonly { map: string; before: number; after: number; shared?: true }[]
   /** What of the file's outputs must follow from the rows, in each form in which the family is exported. */

@@ -31,7 +31,8 @@ export const ssd: Adapter = async (foreign, options) => {
   const of = (last: number) =>
     foreign.graph.outputs
       .map(({ name }) => name)
-      .filter((name) => foreign.shape(name).length === 3 && foreign.shape(name)[2] === last)
+      // Anchors that stand beside the boxes are none.
+      .filter((name) => foreign.shape(name).length === 3 && foreign.shape(name)[2] === last && !foreign.constant(name))
   // With three classes both have four columns: scores are what a softmax gives, or are called so.
   const likely = of(width).sort((a, b) => rank(foreign, b) - rank(foreign, a))
   const scores = likely[0]

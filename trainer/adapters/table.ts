@@ -3,12 +3,14 @@ import { MuninnError } from '../../protocol/errors.ts'
 import type { Adapter } from './adapter.ts'
 import { damoYolo } from './damo-yolo.ts'
 import { detr } from './detr.ts'
+import { efficientdet } from './efficientdet.ts'
 import { fastestdet } from './fastestdet.ts'
 import { nanodet } from './nanodet.ts'
 import { otherTask } from './other-task.ts'
 import { picodet } from './picodet.ts'
 import { raw } from './raw.ts'
 import { rtmdet } from './rtmdet.ts'
+import { retinanet } from './retinanet.ts'
 import { ssd } from './ssd.ts'
 import { yoloFastestV2 } from './yolo-fastestv2.ts'
 import { yoloNas } from './yolo-nas.ts'
@@ -32,6 +34,8 @@ export const families: Readonly<Record<string, Adapter>> = {
   yolov5,
   yolov4,
   yolov8,
+  efficientdet,
+  retinanet,
   ssd,
   detr,
   raw,

@@ -69,7 +69,7 @@ wants them otherwise, tell it: network pixel = (pixel 0..255 x scale - mean) / s
     anchors: {
       type: 'string',
       description:
-        'sizes of the anchors of a YOLOv3 to v5, Yolo-FastestV2 or SSD export that is not decoded inside: 10,13,16,30,... in pixels, fine grid to coarse',
+        'sizes of the anchors of a YOLOv3 to v5, Yolo-FastestV2, SSD, EfficientDet or RetinaNet export that is not decoded inside: 10,13,16,30,... in pixels, fine grid to coarse',
     },
   },
   async run({ args }) {

@@ -1,5 +1,5 @@
 /** Which anchors answer for which true box, where cells have anchors: by overlap as SSD, by shape as YOLOv5 and YOLOv4. */
-import { type Box, iou } from '../../protocol/boxes.ts'
+import type { Box } from '../../protocol/boxes.ts'
 import type { Assignment } from './assignment.ts'
 import type { Cells } from './cells.ts'
 
@@ -15,27 +15,47 @@ function settled(claims: readonly Claim[]): Assignment[] {
   return [...best.values()].map(({ cell, truth }) => ({ cell, truth })).sort((a, b) => a.cell - b.cell)
 }
 
-const anchorBox = ({ x, y, sizes }: Cells, cell: number): Box => {
-  const [w, h] = [sizes!.width[cell]! / 2, sizes!.height[cell]! / 2]
-  return [x[cell]! - w, y[cell]! - h, x[cell]! + w, y[cell]! + h]
+/** Intersection over union of a box and a cell's anchor; written out, for it is taken for each of ten thousands of anchors. */
+function anchorOverlap({ x, y, sizes }: Cells, cell: number, [x1, y1, x2, y2]: Box): number {
+  const [w, h] = [sizes!.width[cell]!, sizes!.height[cell]!]
+  const [left, top] = [x[cell]! - w / 2, y[cell]! - h / 2]
+  const across = Math.min(x2, left + w) - Math.max(x1, left)
+  const down = Math.min(y2, top + h) - Math.max(y1, top)
+  if (across <= 0 || down <= 0) return 0
+  const shared = across * down
+  return shared / ((x2 - x1) * (y2 - y1) + w * h - shared)
 }
 
-/** SSD's matching (Liu et al. 2016, 2.2): every anchor with a Jaccard overlap of at least 0.5, and the best one of each box. */
-export function assignByOverlap(truths: readonly Box[], cells: Cells): Assignment[] {
-  const count = cells.x.length
-  const claims = truths.flatMap((box, truth) => {
-    let best: Claim = { cell: 0, truth, merit: -1 }
-    const enough: Claim[] = []
-    for (let cell = 0; cell < count; cell++) {
-      const merit = iou(anchorBox(cells, cell), box)
-      if (merit > best.merit) best = { cell, truth, merit }
-      if (merit >= 0.5) enough.push({ cell, truth, merit })
-    }
-    // The best one is the box's own whatever others claim it.
-    return [...enough, { ...best, merit: 2 + best.merit }]
-  })
-  return settled(claims)
-}
+/** From this overlap on an anchor answers for a box. */
+const enough = 0.5
+
+/** Every anchor with enough overlap, and the best one of each box; with at least `doubtful`, one that answers for no box is unsure. */
+const byOverlap =
+  (doubtful: number) =>
+  (truths: readonly Box[], cells: Cells): Assignment[] => {
+    const unsure = new Map<number, number>()
+    const claims = truths.flatMap((box, truth) => {
+      let best: Claim = { cell: 0, truth, merit: -1 }
+      const own: Claim[] = []
+      for (let cell = 0; cell < cells.x.length; cell++) {
+        const merit = anchorOverlap(cells, cell, box)
+        if (merit > best.merit) best = { cell, truth, merit }
+        if (merit >= enough) own.push({ cell, truth, merit })
+        else if (merit >= doubtful) unsure.set(cell, truth)
+      }
+      // The best one is the box's own whatever others claim it.
+      return [...own, { ...best, merit: 2 + best.merit }]
+    })
+    const answers = settled(claims)
+    for (const { cell } of answers) unsure.delete(cell)
+    return [...answers, ...[...unsure].map(([cell, truth]) => ({ cell, truth, unsure: true }))]
+  }
+
+/** SSD's matching (Liu et al. 2016, 2.2): by a Jaccard overlap of at least 0.5. */
+export const assignByOverlap = byOverlap(enough)
+
+/** RetinaNet's (Lin et al. 2017, 4): likewise, and from 0.4 to 0.5 an anchor is neither object nor background. */
+export const assignByOverlapOrNot = byOverlap(0.4)
 
 /**
  * YOLOv5's matching: every anchor whose shape is within a factor (four there), in the cell of the box's centre and in the two neighbours

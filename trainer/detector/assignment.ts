@@ -6,6 +6,8 @@ export interface Assignment {
   readonly cell: number
   /** Index of the true box. */
   readonly truth: number
+  /** It neither answers for the box nor is it background: nothing is learnt there. */
+  readonly unsure?: boolean
 }
 
 /** Candidates per grid, and side of the anchor square in strides, as published. */

@@ -20,14 +20,16 @@ export function cellsOf({
   anchors,
   cellOffset = 0.5,
   evenCells = false,
+  wholeSteps = false,
   clampedCells = false,
 }: { width: number; height: number } & Pick<
   Specification,
-  'strides' | 'anchors' | 'cellOffset' | 'evenCells' | 'clampedCells'
+  'strides' | 'anchors' | 'cellOffset' | 'evenCells' | 'wholeSteps' | 'clampedCells'
 >): Cells {
   const grids = strides.map((stride, level) => {
     const [columns, rows] = [Math.ceil(width / stride), Math.ceil(height / stride)]
-    const [stepX, stepY] = evenCells ? [width / columns, height / rows] : [stride, stride]
+    const even = [width / columns, height / rows].map((step) => (wholeSteps ? Math.floor(step) : step)) as [number, number]
+    const [stepX, stepY] = evenCells ? even : [stride, stride]
     return { stride, columns, rows, stepX, stepY, sizes: anchors?.[level] ?? [null] }
   })
   const levels = [0]

@@ -20,6 +20,8 @@ export const Head = Type.Enum([
   'yolo-fastestv2',
   'yolov4',
   'priors',
+  'retinanet',
+  'efficientdet',
   'fixed',
 ])
 export type Head = Static<typeof Head>
@@ -54,6 +56,8 @@ export const Specification = Type.Object(
     cellOffset: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
     /** The cells of a grid share the picture evenly, where its size is no multiple of the stride. */
     evenCells: Type.Optional(Type.Boolean()),
+    /** With `evenCells`: they are as many whole pixels wide as they have room for. */
+    wholeSteps: Type.Optional(Type.Boolean()),
     /** Centres of cells that lie beyond the picture's edge are put onto it. */
     clampedCells: Type.Optional(Type.Boolean()),
     /** For heads with several rows a cell: width and height of each of them in input pixels, by grid. */

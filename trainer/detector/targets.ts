@@ -109,7 +109,9 @@ export function targetsOf(
       truths.map(({ box }) => box),
       cells,
     )
-    const answers = assigned.map(({ cell, truth }) => ({ cell, row: first + cell, truth: truths[truth]! }))
+    for (const { cell, unsure } of assigned) if (unsure) rowWeight[first + cell] = 0
+    const sure = assigned.filter(({ unsure }) => !unsure)
+    const answers = sure.map(({ cell, truth }) => ({ cell, row: first + cell, truth: truths[truth]! }))
     chosen.push(...(slots > 1 ? groupsBy(answers, ({ truth }) => truth) : answers.map((each) => [each])))
   }
   // More than there is room for: some of every picture are kept, and those left out are not learnt as background.

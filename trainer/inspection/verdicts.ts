@@ -21,14 +21,14 @@ const words = (error: unknown): string => (error instanceof Error ? error.messag
 
 const mostClasses = 1000
 
-/** Counts of classes that the sizes of the outputs allow: with 4 box numbers, objectness, a background class, 4 distributions of 8 or 11, 32 masks, three anchors that share the classes, or alone. */
+/** Counts of classes that the sizes of the outputs allow: with 4 box numbers, objectness, a background class, 4 distributions of 8 or 11, 32 masks, three anchors that share the classes, nine that do not, or alone. */
 function classCounts(foreign: Foreign): number[] {
   const sizes = foreign.graph.outputs.flatMap(({ name }) => foreign.shape(name))
   const ascending = (counts: readonly number[]) =>
     counts.filter((count) => Number.isInteger(count) && count > 0 && count <= mostClasses).sort((a, b) => a - b)
   const given = sizes.flatMap((size) => [
     ...[size - 5, size - 4, size - 32, size - 44, size - 1, size - 64, size - 15],
-    ...[size, size / 3 - 5],
+    ...[size, size / 3 - 5, size / 9],
   ])
   // Rows of which a file chooses the best inside tell it, where its outputs do not.
   const inside = foreign.widthsInside().flatMap((size) => [size - 5, size - 4, size - 36])

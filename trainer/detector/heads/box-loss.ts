@@ -208,6 +208,15 @@ export function qualityFocal(g: GraphBuilder, input: ClassLossInput): Value {
 
 export const qualityWeight = (g: GraphBuilder, logits: Value, wanted: Value): Value => square(g, g.sub(wanted, g.sigmoid(logits)))
 
+/** Focal loss with alpha 0.25 and gamma 2 (Lin et al. 2017): those that are told well weigh little, and background less. */
+export function sigmoidFocal(g: GraphBuilder, input: Omit<ClassLossInput, 'quality'> & Pick<LossInput, 'weight'>): Value {
+  const { logits, classIndex, weight: positive, normalizer } = input
+  const wanted = classTargets(g, logits, classIndex, positive)
+  const alpha = g.sub(g.constant(0.75), g.scale(wanted, 0.5))
+  const weight = g.mul(g.mul(alpha, qualityWeight(g, logits, wanted)), classLossWeight(g, input))
+  return g.mul(g.sum(g.mul(crossEntropy(g, logits, wanted), weight)), normalizer)
+}
+
 /** Varifocal loss with alpha 0.75 and gamma 2 (Zhang et al. 2021): positives weigh by their overlap, others by their own probability. */
 export function varifocal(g: GraphBuilder, input: ClassLossInput): Value {
   const { logits, classIndex, quality, normalizer } = input

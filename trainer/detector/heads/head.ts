@@ -88,6 +88,8 @@ export interface HeadKind {
   readonly apart?: boolean
   /** Which rows answer for which box, or could; adaptive training sample selection where left out. */
   readonly assign?: (truths: readonly Box[], cells: Cells) => Assignment[]
+  /** Rows that answer for the boxes of a picture, where they are more than those of other heads. */
+  readonly perPicture?: number
   /** Most candidates of a box, where the losses choose among them by what is predicted. */
   readonly slots?: (specification: Specification) => number
   /** Boxes [.., 4] x1 y1 x2 y2 in input pixels. */

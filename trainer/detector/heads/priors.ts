@@ -20,16 +20,7 @@ export const priors: HeadKind = {
   oneHot: true,
   apart: true,
   assign: assignByOverlap,
-  boxes: (g, { variances }, rows, { x, y, sizes }) => {
-    const [centre, size] = variances!
-    const column = (i: number) => columns(g, rows, i, i + 1)
-    const { width, height } = sizes!
-    const cx = g.add(g.mul(g.scale(column(0), centre), width), x)
-    const cy = g.add(g.mul(g.scale(column(1), centre), height), y)
-    const w = g.mul(limitedExp(g, g.scale(column(2), size)), g.scale(width, 0.5))
-    const h = g.mul(limitedExp(g, g.scale(column(3), size)), g.scale(height, 0.5))
-    return g.concat([g.sub(cx, w), g.sub(cy, h), g.add(cx, w), g.add(cy, h)], rows.shape.length - 1)
-  },
+  boxes: (g, { variances }, rows, centres) => moved(g, variances!, columns(g, rows, 0, 4), centres),
   scores: (g, { classes }, rows) => {
     const last = rows.shape.length - 1
     const all = g.op('Softmax', [columns(g, rows, 4, lead + classes.length)], { attributes: { axis: last } })
@@ -55,8 +46,29 @@ export const priors: HeadKind = {
   },
 }
 
+/** Boxes [.., 4] of offsets x, y, width, height [.., 4]. */
+export function moved(
+  g: GraphBuilder,
+  [centre, size]: readonly [number, number],
+  offsets: Value,
+  { x, y, sizes }: Centres,
+): Value {
+  const column = (i: number) => columns(g, offsets, i, i + 1)
+  const { width, height } = sizes!
+  const cx = g.add(g.mul(g.scale(column(0), centre), width), x)
+  const cy = g.add(g.mul(g.scale(column(1), centre), height), y)
+  const w = g.mul(limitedExp(g, g.scale(column(2), size)), g.scale(width, 0.5))
+  const h = g.mul(limitedExp(g, g.scale(column(3), size)), g.scale(height, 0.5))
+  return g.concat([g.sub(cx, w), g.sub(cy, h), g.add(cx, w), g.add(cy, h)], offsets.shape.length - 1)
+}
+
 /** The offsets that would give the true boxes, [P, 4]. */
-function encoded(g: GraphBuilder, [centre, size]: readonly [number, number], target: Value, { x, y, sizes }: Centres): Value {
+export function encoded(
+  g: GraphBuilder,
+  [centre, size]: readonly [number, number],
+  target: Value,
+  { x, y, sizes }: Centres,
+): Value {
   const side = (i: number) => columns(g, target, i, i + 1)
   const offset = (low: Value, high: Value, at: Value, extent: Value) =>
     g.scale(g.div(g.sub(g.scale(g.add(low, high), 0.5), at), extent), 1 / centre)

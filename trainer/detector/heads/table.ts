@@ -5,6 +5,7 @@ import { anchors, yoloFastestV2 } from './anchors.ts'
 import { distances } from './distances.ts'
 import { distribution, nanodetPlus, picodet } from './distribution.ts'
 import { fastestdet } from './fastestdet.ts'
+import { efficientdet, retinanet } from './focal.ts'
 import type { HeadKind } from './head.ts'
 import { priors } from './priors.ts'
 import { rtmdet } from './rtmdet.ts'
@@ -27,6 +28,8 @@ const heads: Readonly<Record<Exclude<Head, 'fixed'>, HeadKind>> = {
   'yolo-fastestv2': yoloFastestV2,
   yolov4,
   priors,
+  retinanet,
+  efficientdet,
 }
 
 /** @throws MuninnError BAD_MODEL for a model that can only be run */
@@ -57,8 +60,8 @@ export const roomFor = (samples: readonly { labels: readonly unknown[] }[]): num
  * @param room for boxes in a picture, for heads that choose among their candidates
  */
 export function targetOptionsOf(specification: Specification, pictures: number, room = mostBoxes) {
-  const { assign, oneHot, slots } = headOf(specification)
+  const { assign, oneHot, slots, perPicture = cellsPerPicture } = headOf(specification)
   const candidates = slots?.(specification)
-  const positives = candidates ? candidates * room * pictures : Math.max(leastCells, cellsPerPicture * pictures)
+  const positives = candidates ? candidates * room * pictures : Math.max(leastCells, perPicture * pictures)
   return { classes: specification.classes.length, positives, oneHot, assign, slots: candidates }
 }

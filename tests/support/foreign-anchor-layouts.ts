@@ -1,0 +1,213 @@
+/** Layouts of EfficientDet and RetinaNet. */
+import { anchorsNet } from './foreign-anchors.ts'
+import { C, type Candidate, type Case, centred, layout, type Outputs, rowsOf, sigmoid, size } from './foreign-case.ts'
+import { cellsOf } from './foreign-net.ts'
+
+interface Anchor {
+  readonly x: number
+  readonly y: number
+  readonly w: number
+  readonly h: number
+}
+type Sides = readonly (readonly [number, number])[]
+
+/** Anchors by cell; `at`: where they lie in it, 0 its corner. */
+const anchorsOf = (strides: readonly number[], at: number, sides: (step: readonly [number, number], level: number) => Sides) =>
+  strides.flatMap((stride, level) => {
+    const [columns, rows] = [Math.ceil(size.width / stride), Math.ceil(size.height / stride)]
+    const step = [size.width / columns, size.height / rows] as const
+    return cellsOf(size.width, size.height, stride).flatMap(([x, y]) =>
+      sides(step, level).map(([w, h]): Anchor => ({ x: (x + at) * step[0], y: (y + at) * step[1], w, h })),
+    )
+  })
+
+const five = [8, 16, 32, 64, 128]
+const thirds = [0, 1, 2].map((third) => 2 ** (third / 3))
+const efficientdetAnchors = (scale: number) =>
+  anchorsOf(five, 0.5, ([w, h]) =>
+    thirds.flatMap(
+      (third): Sides =>
+        [
+          [1, 1],
+          [1.4, 0.7],
+          [0.7, 1.4],
+        ].map(([across, down]) => [scale * third * across! * w, scale * third * down! * h]),
+    ),
+  )
+/** Half sides in whole pixels, as torchvision's are at 32, 40 and 50 px and twice, four, eight and sixteen times as much. */
+const halfSides: readonly Sides[] = [
+  [
+    [23, 11],
+    [28, 14],
+    [35, 18],
+    [16, 16],
+    [20, 20],
+    [25, 25],
+    [11, 23],
+    [14, 28],
+    [18, 35],
+  ],
+  [
+    [45, 23],
+    [57, 28],
+    [71, 36],
+    [32, 32],
+    [40, 40],
+    [50, 50],
+    [23, 45],
+    [28, 57],
+    [36, 71],
+  ],
+  [
+    [91, 45],
+    [114, 57],
+    [144, 72],
+    [64, 64],
+    [80, 80],
+    [102, 102],
+    [45, 91],
+    [57, 114],
+    [72, 144],
+  ],
+  [
+    [181, 91],
+    [228, 114],
+    [287, 144],
+    [128, 128],
+    [161, 161],
+    [203, 203],
+    [91, 181],
+    [114, 228],
+    [144, 287],
+  ],
+  [
+    [362, 181],
+    [456, 228],
+    [574, 287],
+    [256, 256],
+    [322, 322],
+    [406, 406],
+    [181, 362],
+    [228, 456],
+    [287, 574],
+  ],
+]
+const retinanetAnchors = anchorsOf(five, 0, (_, level) => halfSides[level]!.map(([w, h]) => [2 * w, 2 * h]))
+
+/** Boxes from offsets, which are y before x or x before y. */
+function candidates(
+  anchors: readonly Anchor[],
+  order: 'yx' | 'xy',
+  { boxes, scores }: { boxes: readonly (readonly number[])[]; scores: readonly (readonly number[])[] },
+): Candidate[] {
+  return anchors.map(({ x, y, w, h }, i) => {
+    const [a, b, c, d] = boxes[i] as [number, number, number, number]
+    const [dx, dy, dw, dh] = order === 'xy' ? [a, b, c, d] : [b, a, d, c]
+    return { box: centred(x + dx * w, y + dy * h, w * Math.exp(dw), h * Math.exp(dh)), scores: scores[i]! }
+  })
+}
+
+/** Rows of a map: cell by cell, anchor by anchor. */
+function rowsOfMap(map: Float32Array, width: number): number[][] {
+  const cells = map.length / (9 * width)
+  return Array.from({ length: cells * 9 }, (_, row) => {
+    const [cell, anchor] = [Math.floor(row / 9), row % 9]
+    return Array.from({ length: width }, (_, i) => map[(anchor * width + i) * cells + cell]!)
+  })
+}
+
+const fromMaps =
+  (anchors: readonly Anchor[], order: 'yx' | 'xy') =>
+  (outputs: Outputs): Candidate[] =>
+    candidates(anchors, order, {
+      boxes: five.flatMap((stride) => rowsOfMap(outputs[`boxes_${stride}`]!, 4)),
+      scores: five.flatMap((stride) => rowsOfMap(outputs[`kinds_${stride}`]!, C)).map((row) => row.map(sigmoid)),
+    })
+
+const fromLists =
+  (anchors: readonly Anchor[], order: 'yx' | 'xy', probable: boolean) =>
+  ({ regression, classification }: Outputs): Candidate[] =>
+    candidates(anchors, order, {
+      boxes: rowsOf(regression!, 4),
+      scores: rowsOf(classification!, C).map((row) => (probable ? row : row.map(sigmoid))),
+    })
+
+const imageNet = (value: number, channel: number) =>
+  (value / 255 - [0.485, 0.456, 0.406][channel]!) / [0.229, 0.224, 0.225][channel]!
+
+const ownSides: Sides[] = [
+  [
+    [20, 30],
+    [34, 18],
+  ],
+  [
+    [44, 44],
+    [60, 30],
+  ],
+]
+const ownAnchors = anchorsOf([8, 16], 0.5, (_, level) => ownSides[level]!)
+
+const efficientdet = { adapter: 'efficientdet', bgr: false, architecture: 'efficientdet', head: 'efficientdet' } as const
+const retinanet = { adapter: 'retinanet', bgr: false, architecture: 'retinanet', head: 'retinanet' } as const
+
+export const anchorLayouts: readonly Case[] = [
+  {
+    ...efficientdet,
+    name: 'EfficientDet, a map of classes and one of boxes of each grid (effdet)',
+    graph: anchorsNet(layout, { strides: five, perCell: 9, form: 'maps' }),
+    prepare: imageNet,
+    decode: fromMaps(efficientdetAnchors(4), 'yx'),
+    runBy: 'retinanet',
+    resize: 'letterbox',
+  },
+  {
+    ...efficientdet,
+    name: 'EfficientDet Lite, whose anchors are smaller (effdet)',
+    graph: anchorsNet(layout, { strides: five, perCell: 9, form: 'maps', relu6: true }),
+    prepare: (value) => (value / 255 - 0.5) / 0.5,
+    decode: fromMaps(efficientdetAnchors(3), 'yx'),
+    runBy: 'retinanet',
+  },
+  {
+    ...efficientdet,
+    name: 'EfficientDet, lists of boxes and scores (Yet-Another-EfficientDet-Pytorch)',
+    graph: anchorsNet({ ...layout, opset: 11 }, { strides: five, perCell: 9, form: 'boxes first', sigmoid: true }),
+    prepare: imageNet,
+    decode: fromLists(efficientdetAnchors(4), 'yx', true),
+    runBy: 'retinanet',
+  },
+  {
+    ...efficientdet,
+    name: 'EfficientDet with anchors of its own beside its lists',
+    graph: anchorsNet(layout, {
+      strides: [8, 16],
+      perCell: 2,
+      form: 'boxes first',
+      sigmoid: true,
+      anchors: ownAnchors.map(({ x, y, w, h }) => [y - h / 2, x - w / 2, y + h / 2, x + w / 2]),
+    }),
+    prepare: imageNet,
+    decode: fromLists(ownAnchors, 'yx', true),
+    runBy: 'retinanet',
+  },
+  {
+    ...retinanet,
+    name: 'RetinaNet without post-processing (torchvision)',
+    graph: anchorsNet(layout, { strides: five, perCell: 9, form: 'scores first' }),
+    prepare: imageNet,
+    decode: fromLists(retinanetAnchors, 'xy', false),
+    resize: 'letterbox',
+  },
+  {
+    ...retinanet,
+    name: 'RetinaNet whose anchors are told',
+    graph: anchorsNet(layout, { strides: [8, 16], perCell: 2, form: 'scores first' }),
+    prepare: imageNet,
+    options: { anchors: ownSides.flat(2) },
+    decode: fromLists(
+      anchorsOf([8, 16], 0, (_, level) => ownSides[level]!),
+      'xy',
+      false,
+    ),
+  },
+]
