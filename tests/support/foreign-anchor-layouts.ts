@@ -1,5 +1,5 @@
-/** Layouts of EfficientDet and RetinaNet. */
-import { anchorsNet } from './foreign-anchors.ts'
+/** Layouts of EfficientDet, RetinaNet and FCOS. */
+import { anchorsNet, fcosNet } from './foreign-anchors.ts'
 import { C, type Candidate, type Case, centred, layout, type Outputs, rowsOf, sigmoid, size } from './foreign-case.ts'
 import { cellsOf } from './foreign-net.ts'
 
@@ -209,5 +209,25 @@ export const anchorLayouts: readonly Case[] = [
       'xy',
       false,
     ),
+  },
+  {
+    name: 'FCOS without post-processing (torchvision)',
+    adapter: 'fcos',
+    graph: fcosNet(layout),
+    prepare: imageNet,
+    bgr: false,
+    decode: ({ cls_logits, bbox_regression, bbox_ctrness }) => {
+      const distances = rowsOf(bbox_regression!, 4)
+      const points = five.flatMap((stride) => anchorsOf([stride], 0, () => [[stride, stride]]))
+      return rowsOf(cls_logits!, C).map((logits, i) => {
+        const { x, y, w } = points[i]!
+        const [l, t, r, b] = distances[i]!.map((each) => each * w) as [number, number, number, number]
+        const centre = sigmoid(bbox_ctrness![i]!)
+        return { box: [x - l, y - t, x + r, y + b], scores: logits.map((each) => Math.sqrt(sigmoid(each) * centre)) }
+      })
+    },
+    architecture: 'fcos',
+    head: 'fcos',
+    resize: 'letterbox',
   },
 ]

@@ -1,4 +1,4 @@
-/** Small networks laid out as EfficientDet and RetinaNet are exported: anchors whose classes are sigmoids without a background, not decoded. */
+/** Small networks laid out as EfficientDet, RetinaNet and FCOS are exported: anchors or points whose classes are sigmoids without a background, not decoded. */
 import type { Value } from '../../trainer/graph/builder.ts'
 import type { Graph } from '../../trainer/onnx/graph.ts'
 import { type ForeignOptions, Net, prior } from './foreign-net.ts'
@@ -13,6 +13,29 @@ export interface AnchorsExport {
   readonly relu6?: boolean
   /** Anchors [n, 4] that the file gives beside its lists, and the maps that its heads see. */
   readonly anchors?: readonly (readonly number[])[]
+}
+
+/** FCOS of torchvision: lists of class logits, of distances that end in a ReLU, and of centre-ness. */
+export function fcosNet(layout: ForeignOptions): Graph {
+  const net = new Net(layout)
+  const { g } = net
+  const image = g.input('images', 'float32', [1, 3, layout.height, layout.width])
+  const features = net.features(image, [8, 16, 32, 64, 128])
+  const list = (name: string, k: number, end: (map: Value) => Value, bias = 0) =>
+    g.concat(
+      features.map((x, i) => {
+        const map = end(net.head(`${name}${i}`, x, k, () => bias))
+        const [, , h, w] = map.shape as [number, number, number, number]
+        return g.reshape(g.transpose(g.reshape(map, [1, -1, k, h, w]), [0, 3, 4, 1, 2]), [1, -1, k])
+      }),
+      1,
+    )
+  const outputs = [
+    list('cls', layout.classes, (map) => map, layout.loud ? 0 : prior),
+    list('reg', 4, (map) => g.relu(map), layout.loud ? 0 : 1),
+    list('ctr', 1, (map) => map),
+  ]
+  return net.done(outputs, ['cls_logits', 'bbox_regression', 'bbox_ctrness'], layout.opset)
 }
 
 export function anchorsNet(layout: ForeignOptions, options: AnchorsExport): Graph {

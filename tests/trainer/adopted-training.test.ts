@@ -25,7 +25,7 @@ import { trainable } from '../../trainer/loop/start.ts'
 import { train } from '../../trainer/loop/train.ts'
 import type { Graph } from '../../trainer/onnx/graph.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
-import { anchorsNet } from '../support/foreign-anchors.ts'
+import { anchorsNet, fcosNet } from '../support/foreign-anchors.ts'
 import {
   boxesBesideScoresNet,
   fastestdetNet,
@@ -91,6 +91,7 @@ const families: Readonly<Record<string, Graph>> = {
   'yolov8, end to end and without distributions': yolov8Net(layout, { bins: 1, end: 'rows' }),
   efficientdet: anchorsNet(layout, { strides: [8, 16, 32, 64, 128], perCell: 9, form: 'maps' }),
   retinanet: anchorsNet(layout, { strides: [8, 16, 32, 64, 128], perCell: 9, form: 'scores first' }),
+  fcos: fcosNet(layout),
   ssd: ssdNet(layout),
   yunet: yunetNet(layout),
 }

@@ -179,6 +179,7 @@ const heads = [
   'fastestdet',
   'retinanet',
   'efficientdet',
+  'fcos',
 ] as const
 
 describe('the losses of a head', () => {

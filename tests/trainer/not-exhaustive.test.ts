@@ -58,6 +58,7 @@ const heads: Record<Exclude<Specification['head'], 'fixed'>, Partial<Specificati
   yolov4: { anchors: shapes.map((level) => [...level]), centreScales: [1.2, 1.05] },
   priors: { anchors: shapes.map((level) => [...level]), variances: [0.1, 0.2] },
   retinanet: { anchors: shapes.map((level) => [...level]) },
+  fcos: {},
   efficientdet: { anchors: shapes.map((level) => [...level]) },
 }
 

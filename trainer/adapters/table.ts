@@ -5,6 +5,7 @@ import { damoYolo } from './damo-yolo.ts'
 import { detr } from './detr.ts'
 import { efficientdet } from './efficientdet.ts'
 import { fastestdet } from './fastestdet.ts'
+import { fcos } from './fcos.ts'
 import { nanodet } from './nanodet.ts'
 import { otherTask } from './other-task.ts'
 import { picodet } from './picodet.ts'
@@ -36,6 +37,7 @@ export const families: Readonly<Record<string, Adapter>> = {
   yolov8,
   efficientdet,
   retinanet,
+  fcos,
   ssd,
   detr,
   raw,

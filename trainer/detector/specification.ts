@@ -22,6 +22,7 @@ export const Head = Type.Enum([
   'priors',
   'retinanet',
   'efficientdet',
+  'fcos',
   'fixed',
 ])
 export type Head = Static<typeof Head>

@@ -5,6 +5,7 @@ import { anchors, yoloFastestV2 } from './anchors.ts'
 import { distances } from './distances.ts'
 import { distribution, nanodetPlus, picodet } from './distribution.ts'
 import { fastestdet } from './fastestdet.ts'
+import { fcos } from './fcos.ts'
 import { efficientdet, retinanet } from './focal.ts'
 import type { HeadKind } from './head.ts'
 import { priors } from './priors.ts'
@@ -30,6 +31,7 @@ const heads: Readonly<Record<Exclude<Head, 'fixed'>, HeadKind>> = {
   priors,
   retinanet,
   efficientdet,
+  fcos,
 }
 
 /** @throws MuninnError BAD_MODEL for a model that can only be run */
