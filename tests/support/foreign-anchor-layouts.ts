@@ -157,7 +157,6 @@ export const anchorLayouts: readonly Case[] = [
     graph: anchorsNet(layout, { strides: five, perCell: 9, form: 'maps' }),
     prepare: imageNet,
     decode: fromMaps(efficientdetAnchors(4), 'yx'),
-    runBy: 'retinanet',
     resize: 'letterbox',
   },
   {
@@ -166,7 +165,6 @@ export const anchorLayouts: readonly Case[] = [
     graph: anchorsNet(layout, { strides: five, perCell: 9, form: 'maps', relu6: true }),
     prepare: (value) => (value / 255 - 0.5) / 0.5,
     decode: fromMaps(efficientdetAnchors(3), 'yx'),
-    runBy: 'retinanet',
   },
   {
     ...efficientdet,
@@ -174,7 +172,6 @@ export const anchorLayouts: readonly Case[] = [
     graph: anchorsNet({ ...layout, opset: 11 }, { strides: five, perCell: 9, form: 'boxes first', sigmoid: true }),
     prepare: imageNet,
     decode: fromLists(efficientdetAnchors(4), 'yx', true),
-    runBy: 'retinanet',
   },
   {
     ...efficientdet,
@@ -188,7 +185,6 @@ export const anchorLayouts: readonly Case[] = [
     }),
     prepare: imageNet,
     decode: fromLists(ownAnchors, 'yx', true),
-    runBy: 'retinanet',
   },
   {
     ...retinanet,
@@ -197,6 +193,22 @@ export const anchorLayouts: readonly Case[] = [
     prepare: imageNet,
     decode: fromLists(retinanetAnchors, 'xy', false),
     resize: 'letterbox',
+  },
+  {
+    ...retinanet,
+    name: 'RetinaNet, its scores probabilities',
+    graph: anchorsNet(layout, { strides: five, perCell: 9, form: 'scores first', sigmoid: true, side: 3 }),
+    prepare: imageNet,
+    decode: fromLists(retinanetAnchors, 'xy', true),
+    runBy: 'efficientdet',
+  },
+  {
+    ...retinanet,
+    name: 'RetinaNet, its maps alone',
+    graph: anchorsNet(layout, { strides: five, perCell: 9, form: 'maps', side: 3 }),
+    prepare: imageNet,
+    decode: fromMaps(retinanetAnchors, 'xy'),
+    runBy: 'efficientdet',
   },
   {
     ...retinanet,

@@ -9,6 +9,8 @@ export interface AnchorsExport {
   /** `maps`: of each grid one of classes and one of boxes (effdet); else lists of all anchors, and which of them comes first. */
   readonly form: 'maps' | 'boxes first' | 'scores first'
   readonly sigmoid?: boolean
+  /** Side of the last filters: 1 where convolutions are separable. */
+  readonly side?: 1 | 3
   /** Activations of MobileNet's kind, up to 6. */
   readonly relu6?: boolean
   /** Anchors [n, 4] that the file gives beside its lists, and the maps that its heads see. */
@@ -39,14 +41,14 @@ export function fcosNet(layout: ForeignOptions): Graph {
 }
 
 export function anchorsNet(layout: ForeignOptions, options: AnchorsExport): Graph {
-  const { strides, perCell, form, sigmoid, relu6, anchors } = options
+  const { strides, perCell, form, sigmoid, relu6, anchors, side = 1 } = options
   const net = new Net(layout)
   const { g } = net
   const { classes, width, height, opset } = layout
   const image = g.input('images', 'float32', [1, 3, height, width])
   const features = net.features(image, strides).map((x) => (relu6 ? g.op('Clip', [x, g.constant(0), g.constant(6)]) : x))
-  const kinds = features.map((x, i) => net.head(`cls${i}`, x, perCell * classes, () => (layout.loud ? 0 : prior)))
-  const boxes = features.map((x, i) => net.head(`reg${i}`, x, perCell * 4))
+  const kinds = features.map((x, i) => net.head(`cls${i}`, x, perCell * classes, () => (layout.loud ? 0 : prior), side))
+  const boxes = features.map((x, i) => net.head(`reg${i}`, x, perCell * 4, undefined, side))
   if (form === 'maps') {
     const named = (name: string) => strides.map((stride) => `${name}_${stride}`)
     return net.done([...kinds, ...boxes], [...named('kinds'), ...named('boxes')], opset)

@@ -112,11 +112,11 @@ export class Net {
     return this.g.relu(this.g.conv(this.g.relu(depthwise), pointwise, null))
   }
 
-  /** A 1 x 1 convolution with bias to a map of logits. */
-  head(name: string, x: Value, channels: number, bias: (channel: number) => number = () => 0): Value {
-    const w = this.weight(`${name}.weight`, [channels, x.shape[1]!, 1, 1], this.#loud ? spread : 0.01)
+  /** A 1 x 1 convolution (or one of another side) with bias to a map of logits. */
+  head(name: string, x: Value, channels: number, bias: (channel: number) => number = () => 0, side = 1): Value {
+    const w = this.weight(`${name}.weight`, [channels, x.shape[1]!, side, side], (this.#loud ? spread : 0.01) / side)
     const b = this.vector(`${name}.bias`, [channels], (i) => bias(i) + (this.#loud ? this.#random.normal() * spread : 0))
-    return this.g.conv(x, w, b)
+    return this.g.conv(x, w, b, { stride: 1, pad: (side - 1) / 2 })
   }
 
   done(outputs: readonly Value[], names: readonly string[], opset = 17): Graph {

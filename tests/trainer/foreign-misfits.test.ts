@@ -219,7 +219,7 @@ describe('a network', () => {
 
   it('of anchors that nobody published is refused without their sizes, with the cure', async () => {
     for (const form of ['maps', 'scores first'] as const) {
-      const graph = anchorsNet(layout, { strides: [8, 16], perCell: 3, form })
+      const graph = anchorsNet(layout, { strides: [8, 16], perCell: 3, form, side: 3 })
       await assert.rejects(
         adopt(graph, adapters.retinanet!, { classes }),
         /its anchors are not in the file, and its 2 grids of strides 8, 16 with 3, 3 a cell.*tell the 6 widths.*--anchors/,
@@ -231,14 +231,15 @@ describe('a network', () => {
     }
   })
 
-  it("of RetinaNet's maps is taken for EfficientDet, which is said, and read as RetinaNet when that is told", async () => {
-    const graph = anchorsNet(layout, { strides: [8, 16, 32, 64, 128], perCell: 9, form: 'maps' })
+  it('of EfficientDet without separable convolutions is taken for RetinaNet, which is said, and read as what it is when that is told', async () => {
+    const graph = anchorsNet(layout, { strides: [8, 16, 32, 64, 128], perCell: 9, form: 'maps', side: 3 })
     const taken = await adopt(graph, adapters.auto!, { classes })
-    assert.match(taken.why, /^efficientdet: .*as published for EfficientDet, 4 strides wide.*--adapter retinanet/)
-    const told = await adopt(graph, adapters.retinanet!, { classes })
-    assert.equal(told.specification.head, 'retinanet')
-    assert.deepEqual(told.specification.anchors![0]![0], [46, 22])
-    assert.match(told.why, /as published for torchvision's RetinaNet/)
+    assert.match(taken.why, /^retinanet: .*as published for torchvision's RetinaNet.*--adapter efficientdet/)
+    assert.deepEqual(taken.specification.anchors![0]![0], [46, 22])
+    const told = await adopt(graph, adapters.efficientdet!, { classes })
+    assert.equal(told.specification.head, 'efficientdet')
+    assert.deepEqual(told.specification.anchors![0]![0], [32, 32])
+    assert.match(told.why, /as published for EfficientDet, 4 strides wide/)
   })
 
   it('of anchors in its file that lie on no grid is refused', async () => {

@@ -24,12 +24,15 @@ export interface Grids {
   readonly kinds: readonly string[]
 }
 
+/** What a file gives: its maps, or lists in which scores are these. */
+export type Form = 'maps' | 'logits' | 'probabilities'
+
 /** What families of this form differ in. */
 export interface AnchorFamily extends Pick<TrainableEnding, 'family' | 'architecture' | 'head'> {
   /** Where anchors lie, unless the file says otherwise. */
   readonly placing: Placing
-  /** Whether its lists hold probabilities; where it may hold either, it is not asked. */
-  readonly sigmoid?: boolean
+  /** Why such a file is another family's, in words. */
+  readonly refuses: (foreign: Foreign, kinds: string, form: Form) => string | undefined
   /** Anchors that were published for nine a cell, and whose. */
   readonly published: (foreign: Foreign, grids: Grids) => { readonly name: string; readonly anchors: Sizes }
   readonly pictures: (foreign: Foreign, grids: Grids) => Pick<TrainableEnding, 'normalization' | 'resize'>
@@ -37,11 +40,19 @@ export interface AnchorFamily extends Pick<TrainableEnding, 'family' | 'architec
   readonly doubt: string
 }
 
+/** Side of the filters that a map comes from. */
+export function filterSide(foreign: Foreign, map: string): number {
+  const node = foreign.maker(map)
+  // Paddle's converter adds a bias in a node of its own.
+  const conv = node?.op === 'Add' ? node.inputs.map((name) => foreign.maker(name)).find((each) => each?.op === 'Conv') : node
+  return conv?.op === 'Conv' ? foreign.shape(conv.inputs[1]!)[2]! : 1
+}
+
 /** What was published has three scales of three shapes. */
 const publishedPerCell = 9
 
 export const anchorMaps =
-  ({ placing, sigmoid, published, pictures, doubt, ...named }: AnchorFamily): Adapter =>
+  ({ placing, refuses, published, pictures, doubt, ...named }: AnchorFamily): Adapter =>
   async (foreign, options) => {
     const { family } = named
     const classes = options.classes.length
@@ -52,8 +63,8 @@ export const anchorMaps =
         `its outputs are ${foreign.describeOutputs()}; with ${classes} classes [1, anchors, 4] and [1, anchors, ${classes}], or of each grid [1, 4 x anchors, h, w] and [1, ${classes} x anchors, h, w], are wanted`,
       )
     const { lists } = found
-    if (sigmoid !== undefined && lists && lists.sigmoid !== sigmoid)
-      throw misfit(family, `the scores in ${ownName(lists.scores)} are ${sigmoid ? 'logits' : 'probabilities'}`)
+    const other = refuses(foreign, found.pairs[0]!.kinds, lists ? (lists.sigmoid ? 'probabilities' : 'logits') : 'maps')
+    if (other) throw misfit(family, other)
     const pairs = found.pairs.toSorted((a, b) => foreign.cells(b.kinds) - foreign.cells(a.kinds))
     const shapes = pairs.map(({ boxes }): GridShape => {
       const [, channels, rows, across] = foreign.shape(boxes) as [number, number, number, number]

@@ -51,8 +51,8 @@ export const efficientdet = anchorMaps({
   architecture: 'efficientdet',
   head: 'efficientdet',
   placing: { evenCells: true },
-  sigmoid: true,
+  refuses: (_foreign, _kinds, form) => (form === 'logits' ? "its list of scores holds logits, as RetinaNet's does" : undefined),
   published,
   pictures: (foreign, grids) => ({ normalization: isLite(foreign, grids) ? centred : imageNet, resize: 'letterbox' }),
-  doubt: "offsets are read as EfficientDet's, y before x (RetinaNet's are x before y: --adapter retinanet)",
+  doubt: "offsets are read as EfficientDet's, y before x",
 })

@@ -1,8 +1,9 @@
 /**
  * RetinaNet (Lin et al. 2017) as torchvision has it: lists of offsets x, y, width, height and of class logits, of its backbone and head without
- * post-processing; or the maps of such a network, for which `auto` takes EfficientDet. RGB / 255 less ImageNet's mean, letterbox.
+ * post-processing; or probabilities, or the maps, where they do not come from the 1 x 1 filters of
+ * EfficientDet's separable convolutions. RGB / 255 less ImageNet's mean, letterbox.
  */
-import { anchorMaps, type Grids } from './anchor-maps.ts'
+import { anchorMaps, filterSide, type Grids } from './anchor-maps.ts'
 import type { Foreign } from './foreign.ts'
 
 /** To the nearest whole number, halves to the even one (torch.round). */
@@ -30,10 +31,12 @@ export const retinanet = anchorMaps({
   head: 'retinanet',
   // From the corners of cells, which are whole pixels wide also where they do not divide the picture.
   placing: { cellOffset: 0, evenCells: true, wholeSteps: true },
+  refuses: (foreign, kinds, form) =>
+    form !== 'logits' && filterSide(foreign, kinds) === 1 ? "its maps come from 1 x 1 filters, as EfficientDet's do" : undefined,
   published,
   pictures: () => ({
     normalization: { channels: 'rgb', scale: 1 / 255, mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] },
     resize: 'letterbox',
   }),
-  doubt: "offsets are read as RetinaNet's, x before y",
+  doubt: "offsets are read as RetinaNet's, x before y (EfficientDet's are y before x: --adapter efficientdet)",
 })
