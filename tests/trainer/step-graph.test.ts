@@ -112,6 +112,15 @@ describe('the step graph in the blocked layout', () => {
     })
     assert.ok(ops(step.graph, 'Conv', nchwc) >= 6 * normalized)
     assert.ok(activated(step.graph) >= normalized)
+    // onnxruntime runs what the last nodes need first: the gradients of the last layers, whose outputs it can then let go.
+    const { nodes } = step.graph
+    const read = new Set(nodes.flatMap(({ inputs }) => inputs))
+    const ends = step.pieces.gradient!.map(({ name }) => name).filter((name) => !read.has(name))
+    assert.ok(ends.length > normalized)
+    assert.deepEqual(
+      nodes.slice(-ends.length).map(({ outputs }) => outputs[0]),
+      ends,
+    )
   })
 })
 

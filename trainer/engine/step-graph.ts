@@ -193,7 +193,19 @@ export function compileStep(source: StepOptions): StepGraph {
   if (statistics.length > 0) g.output(batchStatistics(g, tape), 'batchStatistics')
   const share = graph.outputs.find(({ name }) => name === 'share')
   if (share) g.output(values.get(share.name) ?? g.value(share.name), share.name)
-  return { graph: finished(g), parameters, statistics, keptBytes, source, pieces, checked: [] }
+  return { graph: soonest(finished(g), pieces.gradient ?? []), parameters, statistics, keptBytes, source, pieces, checked: [] }
+}
+
+/**
+ * onnxruntime begins with what the last node needs that nobody reads (Graph::ReverseDFSFrom), and goes on with the one before. The gradients of
+ * the last layers therefore stand last: they are made first, as soon as what they read is there, and that is let go.
+ */
+function soonest(graph: Graph, gradients: readonly Piece[]): Graph {
+  const read = new Set(graph.nodes.flatMap(({ inputs }) => inputs))
+  const order = new Map(gradients.filter(({ name }) => !read.has(name)).map(({ name }, i) => [name, i]))
+  const last = ({ outputs }: Node) => order.get(outputs[0]!)
+  const ends = graph.nodes.filter((node) => last(node) !== undefined).sort((a, b) => last(a)! - last(b)!)
+  return { ...graph, nodes: [...graph.nodes.filter((node) => last(node) === undefined), ...ends] }
 }
 
 /** Nodes that can be done in the pass of another are. */
