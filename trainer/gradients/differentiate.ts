@@ -5,6 +5,7 @@ import { inLayoutOfFirst, lieAlike } from './blocked.ts'
 import { emitConvolution } from './convolution.ts'
 import { sumInBlocks } from './filter-blocks.ts'
 import { emitBatchNormalization } from './normalization.ts'
+import { emitResize } from './resize.ts'
 import type { Dialect, Recorded } from './rule.ts'
 import { ruleOf } from './rules.ts'
 
@@ -35,7 +36,10 @@ export function replay(
     outputs = [
       inLayoutOfFirst(g, inputs as Value[], (...values) => g.opShaped(op, values, values[0]!.shape, { domain, attributes })),
     ]
-  } else outputs = g.appendFolded({ ...node, inputs: inputs.map((each) => each?.name ?? '') })
+  } else {
+    outputs = g.appendFolded({ ...node, inputs: inputs.map((each) => each?.name ?? '') })
+    if (node.op === 'Resize') outputs = [emitResize({ g, node, inputs, outputs })]
+  }
   for (const [i, name] of node.outputs.entries()) values.set(name, outputs[i]!)
   return { node, inputs, outputs, saved }
 }

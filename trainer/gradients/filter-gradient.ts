@@ -136,7 +136,10 @@ function kernelConvolutionByPieces(g: GraphBuilder, x: Value, w: Value, dy: Valu
   } of pieces(size, b)) {
     const [first, last] = [from * strides[0] - top, (to - 1) * strides[0] + (k - 1) * dilations[0] - top]
     const margins = [-p, 0, -first, left * lanes, q - n, 0, last + 1 - height, right * lanes]
-    const seen = margins.some((each) => each !== 0) ? g.op('Pad', [source, g.ints(margins)]) : source
+    // Several convolutions may read one value, and all have the same part of it padded.
+    const seen = margins.some((each) => each !== 0)
+      ? g.once(`${x.name} of ${lanes} lanes padded by ${margins}`, () => g.op('Pad', [source, g.ints(margins)]))
+      : source
     const whole = q - p === n && to - from === ho
     const filter = whole ? blocks : g.slice(blocks, [p, from], [q, to], [0, 2])
     sum = g.opShaped(

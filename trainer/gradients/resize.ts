@@ -1,8 +1,8 @@
 /** Gradient of Resize (operator specification, opset 10 to 19): every mode is a product with constant weights along each axis. */
-import type { Value } from '../graph/builder.ts'
-import { elementCount } from '../onnx/graph.ts'
+import type { GraphBuilder, Value } from '../graph/builder.ts'
 import { floatOf, intOf, intsOf, normalAxis, textOf } from '../onnx/shapes.ts'
 import { type AxisMatrix, isIdentity, repeats, turnBack } from './axis-matrix.ts'
+import { blocked, inLayoutOfFirst, isBlocked, nchwc, unblocked } from './blocked.ts'
 import type { Rule, RuleInput } from './rule.ts'
 
 interface Sampling {
@@ -108,19 +108,47 @@ export function resizeMatrices({
   })
 }
 
-export const resize: Rule = (input) => {
-  const { g, node, inputs, outputs, dy } = input
-  const none = inputs.slice(1).map(() => null)
-  const [from, to] = [inputs[0]!.shape, outputs[0]!.shape]
-  const mixing = resizeMatrices(input)
+/** How often each pixel comes, down and across, where that is all. */
+function repetitions(input: Pick<RuleInput, 'g' | 'node' | 'inputs' | 'outputs'>): [number, number] | undefined {
+  const [from, to] = [input.inputs[0]!.shape, input.outputs[0]!.shape]
   const factors = to.map((size, i) => size / from[i]!)
-  const upright = from.length === 4 && factors[0] === 1 && factors[1] === 1
-  if (upright && mixing.every((matrix, i) => matrix && repeats(matrix, factors[i]!))) {
+  const fits = resizeMatrices(input).every((matrix, i) => matrix && repeats(matrix, factors[i]!))
+  return fits && from.length === 4 && factors[0] === 1 && factors[1] === 1 ? [factors[2]!, factors[3]!] : undefined
+}
+
+/** In blocks where its input lies in blocks and each pixel is repeated; else as it is. */
+export function emitResize(input: Pick<RuleInput, 'g' | 'node' | 'inputs' | 'outputs'>): Value {
+  const { g, inputs, outputs } = input
+  const [x, y] = [inputs[0]!, outputs[0]!]
+  const times = isBlocked(g, x) ? repetitions(input) : undefined
+  if (!times) return y
+  const attributes = { mode: 'nearest', scales: [1, 1, ...times] }
+  return unblocked(g, g.opShaped('Upsample', [blocked(g, x)], y.shape, { domain: nchwc, attributes }))
+}
+
+/** Mean over each k x l pixels, in blocks where x lies in blocks. */
+function blockMeans(g: GraphBuilder, x: Value, kernel: readonly [number, number]): Value {
+  const attributes = { kernel_shape: [...kernel], strides: [...kernel] }
+  if (!isBlocked(g, x)) return g.op('AveragePool', [x], { attributes })
+  const [n, c, height, width] = x.shape as [number, number, number, number]
+  const shape = [n, c, height / kernel[0], width / kernel[1]]
+  const made = g.opShaped('AveragePool', [blocked(g, x)], shape, {
+    domain: nchwc,
+    attributes: { ...attributes, pads: [0, 0, 0, 0] },
+  })
+  return unblocked(g, made)
+}
+
+export const resize: Rule = (input) => {
+  const { g, node, inputs, dy } = input
+  const none = inputs.slice(1).map(() => null)
+  const times = repetitions(input)
+  if (times) {
     // Each source pixel gets the sum over its block.
-    const kernel = factors.slice(2)
-    const mean = g.op('AveragePool', [dy], { attributes: { kernel_shape: kernel, strides: kernel } })
-    return [g.scale(mean, elementCount(kernel)), ...none]
+    const sum = inLayoutOfFirst(g, [blockMeans(g, dy, times)], (means) => g.scale(means, times[0] * times[1]))
+    return [sum, ...none]
   }
+  const mixing = resizeMatrices(input)
   if (mixing.some((matrix) => !matrix) || intOf(node.attributes.antialias, 0))
     throw new Error(`Resize ${node.name} with antialias or tf_crop_and_resize has no gradient rule`)
   const back = mixing.reduce<Value>((sum, matrix, axis) => (isIdentity(matrix!) ? sum : turnBack(g, sum, axis, matrix!)), dy)
