@@ -11,7 +11,7 @@ import type { LabelledSample } from '../../trainer/data/sample.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import type { Feeds } from '../../trainer/engine/step-worker.ts'
-import { loaderThreads, microBatches } from '../../trainer/loop/plan.ts'
+import { loaderThreads, microBatches, sessionsOf } from '../../trainer/loop/plan.ts'
 import { augmentationAt } from '../../trainer/loop/recipe.ts'
 
 const [size, steps] = [64, 6]
@@ -87,6 +87,16 @@ describe('batches', () => {
     assert.deepEqual(microBatches(8, false), { parts: 8, micro: 1 })
     assert.deepEqual(microBatches(8, true), { parts: 2, micro: 4 })
     assert.deepEqual(microBatches(6, true), { parts: 2, micro: 3 })
+  })
+
+  it('are computed on all cores: by a session for each where they are many, by several threads of a session where they are few', () => {
+    assert.deepEqual(sessionsOf(8, 2), { workers: 2, sessionThreads: 1 })
+    assert.deepEqual(sessionsOf(2, 2), { workers: 2, sessionThreads: 1 })
+    assert.deepEqual(sessionsOf(1, 2), { workers: 1, sessionThreads: 2 })
+    assert.deepEqual(sessionsOf(2, 16), { workers: 2, sessionThreads: 8 })
+    assert.deepEqual(sessionsOf(8, 4), { workers: 4, sessionThreads: 1 })
+    // As many threads of a session with fewer sessions: their number decides how some numbers round.
+    assert.deepEqual(sessionsOf(2, 16, 1), { workers: 1, sessionThreads: 8 })
   })
 
   it('come from a thread for each micro-batch, and for a device from as many as are made ahead, while a core is left', () => {

@@ -19,6 +19,8 @@ export interface StepRunnerOptions {
   readonly state: TrainerState
   /** Threads; each has a session of its own. Their number changes no result. */
   readonly workers: number
+  /** Threads that a session shares its work out to; 1 when left out. Some numbers round otherwise with another number of them. */
+  readonly sessionThreads?: number
   /** Factor of the learning rate by parameter name; 1 when left out. */
   readonly rateScale?: (name: string) => number
   /** Weight decay by parameter name. */
@@ -86,12 +88,12 @@ export class StepRunner implements Runner {
   }
 
   async #thread(model: Uint8Array): Promise<StepThread> {
-    const { pieces } = this.#options.step
-    return await StepThread.start({ model, threads: 1, memory: this.#made.memory, pieces })
+    const { step, sessionThreads: threads = 1 } = this.#options
+    return await StepThread.start({ model, threads, memory: this.#made.memory, pieces: step.pieces })
   }
 
   async describe(): Promise<Description> {
-    return { description: `cpu (${this.#threads.length} threads)`, software: false }
+    return { description: `cpu (${this.#threads.length * (this.#options.sessionThreads ?? 1)} threads)`, software: false }
   }
 
   async sync(): Promise<void> {

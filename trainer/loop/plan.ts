@@ -88,6 +88,14 @@ export function loaderThreads(device: Device, parts: number, cores: number): num
   return device === 'cpu' ? Math.min(parts, cores) : Math.max(1, Math.min(parts * (ahead + 1), cores - 1))
 }
 
+/**
+ * Sessions of a step, no more than it has parts, and threads of each: the cores that are there for every part. As they follow from the batch and
+ * the cores alone, however many sessions there are, the same seed gives the same numbers on the same processor.
+ */
+export function sessionsOf(parts: number, cores: number, workers = cores): { workers: number; sessionThreads: number } {
+  return { workers: Math.min(workers, parts), sessionThreads: Math.max(1, Math.floor(cores / parts)) }
+}
+
 /** The processor's threads take parts of a batch, each on its own; a device of its own takes all of it at once. */
 export async function planOn(device: Device, options: PlanOptions): Promise<Plan> {
   const { core, specification, width, height, batch, room, partial, parameters, rateScale, decay, rule } = options
@@ -103,14 +111,14 @@ export async function planOn(device: Device, options: PlanOptions): Promise<Plan
     filtersInBlocks: true,
     inPieces: device === 'cpu',
   }
-  const workers = options.workers ?? availableParallelism()
+  const sessions = sessionsOf(parts, availableParallelism(), options.workers)
   const keeping = compileStep(source)
   const { keptBytes } = keeping
-  const again = device === 'cpu' && recomputes({ keptBytes, sessions: workers, available: process.availableMemory() })
+  const again = device === 'cpu' && recomputes({ keptBytes, sessions: sessions.workers, available: process.availableMemory() })
   const step = again ? compileStep({ ...source, recompute: true }) : keeping
   const runner = (state: TrainerState): Runner => {
     const common = { step, losses: [...losses], state, rateScale, decay, rule }
-    return device === 'cpu' ? new StepRunner({ ...common, workers }) : new DeviceRunner({ ...common, device })
+    return device === 'cpu' ? new StepRunner({ ...common, ...sessions }) : new DeviceRunner({ ...common, device })
   }
   return { device, parts, micro, loaders: loaderThreads(device, parts, availableParallelism()), step, runner }
 }
