@@ -41,7 +41,8 @@ export function eventRoutes(app: App, { access, events }: HubParts): void {
       waiting.set(key, event)
       timer ??= setTimeout(flush, restMilliseconds)
     })
-    const beating = setInterval(() => raw.write(beat), pulse.milliseconds)
+    // The stream's socket keeps the process alive, its pulse does not.
+    const beating = setInterval(() => raw.write(beat), pulse.milliseconds).unref()
     const close = () => {
       unsubscribe()
       clearTimeout(timer)
