@@ -1,15 +1,12 @@
 /** The built-in head. Rows are [l, t, r, b, class logits]: logarithms of the distances from the cell's centre, in strides (FCOS, Tian et al. 2019). */
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
 import { overlaps, perPositive, qualityFocal, qualityOf } from './box-loss.ts'
-import { type Centres, columns, type HeadKind, limitedExp } from './head.ts'
+import { boxesAround, type Centres, columns, type HeadKind, limitedExp } from './head.ts'
 
 const lead = 4
 
-function boxes(g: GraphBuilder, _: unknown, rows: Value, { x, y, stride }: Centres): Value {
-  const distance = g.mul(limitedExp(g, columns(g, rows, 0, 4)), stride)
-  const side = (i: number) => columns(g, distance, i, i + 1)
-  return g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.add(x, side(2)), g.add(y, side(3))], rows.shape.length - 1)
-}
+const boxes = (g: GraphBuilder, _: unknown, rows: Value, centres: Centres): Value =>
+  boxesAround(g, g.mul(limitedExp(g, columns(g, rows, 0, 4)), centres.stride), centres)
 
 export const distances: HeadKind = {
   rate: 5.6e-3,

@@ -21,7 +21,7 @@ import {
   varifocalWeight,
 } from './box-loss.ts'
 import { simOta } from './dynamic.ts'
-import { type Centres, columns, type HeadKind, type LossInput } from './head.ts'
+import { boxesAround, type Centres, columns, type HeadKind, type LossInput } from './head.ts'
 
 const binsOf = ({ bins }: Specification): number => bins!
 const steps = (g: GraphBuilder, count: number, shape: readonly number[]) =>
@@ -36,11 +36,8 @@ function expectedDistances(g: GraphBuilder, bins: number, numbers: Value): Value
 }
 
 /** Boxes from the distances' numbers alone, [.., 4 bins]. */
-function distributionBoxes(g: GraphBuilder, bins: number, numbers: Value, { x, y, stride }: Centres): Value {
-  const distance = g.mul(expectedDistances(g, bins, numbers), stride)
-  const side = (i: number) => columns(g, distance, i, i + 1)
-  return g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.add(x, side(2)), g.add(y, side(3))], numbers.shape.length - 1)
-}
+const distributionBoxes = (g: GraphBuilder, bins: number, numbers: Value, centres: Centres): Value =>
+  boxesAround(g, g.mul(expectedDistances(g, bins, numbers), centres.stride), centres)
 
 const boxes: HeadKind['boxes'] = (g, specification, rows, centres) => {
   const [bins, classes] = [binsOf(specification), specification.classes.length]

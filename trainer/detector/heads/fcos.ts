@@ -4,15 +4,12 @@
  */
 import type { GraphBuilder, Value } from '../../graph/builder.ts'
 import { crossEntropy, overlaps, perPositive, sigmoidFocal } from './box-loss.ts'
-import { type Centres, columns, type HeadKind } from './head.ts'
+import { boxesAround, type Centres, columns, type HeadKind } from './head.ts'
 
 const lead = 5
 
-function boxes(g: GraphBuilder, _: unknown, rows: Value, { x, y, stride }: Centres): Value {
-  const distances = g.mul(g.relu(columns(g, rows, 0, 4)), stride)
-  const side = (i: number) => columns(g, distances, i, i + 1)
-  return g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.add(x, side(2)), g.add(y, side(3))], rows.shape.length - 1)
-}
+const boxes = (g: GraphBuilder, _: unknown, rows: Value, centres: Centres): Value =>
+  boxesAround(g, g.mul(g.relu(columns(g, rows, 0, 4)), centres.stride), centres)
 
 /** How near to a box's middle a point lies: 1 there, 0 at its edge and outside. */
 function centreness(g: GraphBuilder, target: Value, { x, y }: Centres): Value {

@@ -103,6 +103,12 @@ export interface HeadKind {
 export const columns = (g: GraphBuilder, rows: Value, from: number, to: number): Value =>
   g.slice(rows, [from], [to], [rows.shape.length - 1])
 
+/** Boxes [.., 4] x1 y1 x2 y2 of distances [.., 4] to their left, top, right and bottom sides, in input pixels. */
+export function boxesAround(g: GraphBuilder, distances: Value, { x, y }: Pick<Centres, 'x' | 'y'>): Value {
+  const side = (i: number) => columns(g, distances, i, i + 1)
+  return g.concat([g.sub(x, side(0)), g.sub(y, side(1)), g.add(x, side(2)), g.add(y, side(3))], distances.shape.length - 1)
+}
+
 /** The largest exponent of a size that is decoded: exp(8) strides is beyond any picture, and keeps float32 finite. */
 const maxLogSize = 8
 export const limitedExp = (g: GraphBuilder, value: Value): Value =>
