@@ -24,6 +24,7 @@ import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { parseDevice } from '../../trainer/engine/devices/choose-device.ts'
 import type { Device } from '../../trainer/engine/devices/executor.ts'
+import { type Feeds, unshared } from '../../trainer/engine/feeds.ts'
 import { packed } from '../../trainer/engine/step-graph.ts'
 import { initialState } from '../../trainer/engine/trainer-state.ts'
 import { planOn } from '../../trainer/loop/plan.ts'
@@ -94,10 +95,10 @@ const loader = new Loader({
   threads: loaders,
   augmentation: () => augmentationAt(defaultRecipe, 0, 1),
 })
-const resident = await loader.batches(0)
+const resident = (await loader.batches(0)).map(unshared)
 let at = 1
 
-async function timed(steps: number, feeds: () => Promise<typeof resident>): Promise<string> {
+async function timed(steps: number, feeds: () => Promise<readonly Feeds[]>): Promise<string> {
   const [begun, used] = [performance.now(), process.cpuUsage()]
   for (let i = 0; i < steps; i++) await runner.run(await feeds(), { rate: 1e-4, averageDecay: 0.99 })
   const { user, system } = process.cpuUsage(used)

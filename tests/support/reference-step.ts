@@ -5,7 +5,7 @@ import { trainingGraph } from '../../trainer/detector/loss.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
 import { targetsOf } from '../../trainer/detector/targets.ts'
-import type { Feeds } from '../../trainer/engine/step-worker.ts'
+import type { Feeds } from '../../trainer/engine/feeds.ts'
 import type { Graph } from '../../trainer/onnx/graph.ts'
 
 export const size = 96

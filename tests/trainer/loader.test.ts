@@ -10,7 +10,7 @@ import { Loader } from '../../trainer/data/loader.ts'
 import type { LabelledSample } from '../../trainer/data/sample.ts'
 import { plainNetwork } from '../../trainer/detector/network.ts'
 import { Random } from '../../trainer/detector/random.ts'
-import type { Feeds } from '../../trainer/engine/step-worker.ts'
+import { type Feeds, unshared } from '../../trainer/engine/feeds.ts'
 import { loaderThreads, microBatches, sessionsOf } from '../../trainer/loop/plan.ts'
 import { augmentationAt } from '../../trainer/loop/recipe.ts'
 
@@ -64,7 +64,7 @@ describe('batches', () => {
     })
     try {
       const all: (readonly Feeds[])[] = []
-      for (let step = from; step < steps; step++) all.push(await loader.batches(step))
+      for (let step = from; step < steps; step++) all.push((await loader.batches(step)).map(unshared))
       look()
       return all
     } finally {

@@ -10,7 +10,7 @@ import sharp from 'sharp'
 import { kinds } from '../../edge-agent/demo/objects.ts'
 import { renderStreet } from '../../edge-agent/demo/street.ts'
 import { type Box, iou } from '../../protocol/boxes.ts'
-import { mosaic, plain, single } from '../../trainer/data/augment.ts'
+import { canvasOf, mosaic, plain, single } from '../../trainer/data/augment.ts'
 import { copyable, freePlace } from '../../trainer/data/paste.ts'
 import { boxesPerPicture } from '../../trainer/data/pseudo-labels.ts'
 import { readFolder } from '../../trainer/data/read-folder.ts'
@@ -211,7 +211,7 @@ describe('what was not looked for, in pictures', () => {
 
   it('stays so in every tile of its own, and in no other', () => {
     for (let seed = 0; seed < 20; seed++) {
-      const { picture, labels } = mosaic([old, young, young, old], input, strength, new Random(seed))
+      const { picture, labels } = mosaic([old, young, young, old], canvasOf(input), strength, new Random(seed))
       assert.equal(labels.length, 2)
       for (let y = 0; y < size; y++)
         for (let x = 0; x < size; x++) {
@@ -221,7 +221,7 @@ describe('what was not looked for, in pictures', () => {
           if (value === 90) assert.ok(!within)
         }
     }
-    for (const made of [plain(old, input), single(old, input, strength, new Random(1))]) {
+    for (const made of [plain(old, canvasOf(input)), single(old, canvasOf(input), strength, new Random(1))]) {
       assert.deepEqual(made.labels[0]!.box, [0, 0, size, size])
       assert.equal(made.labels[0]!.classOnly, true)
     }

@@ -8,7 +8,7 @@ import sharp from 'sharp'
 import { area, type Box, intersection } from '../../protocol/boxes.ts'
 import type { Picture } from '../../protocol/letterbox.ts'
 import { defaultRecipe, type Recipe } from '../../protocol/recipe.ts'
-import { type Augmentation, type Labelled, mixed, plain, single } from '../../trainer/data/augment.ts'
+import { type Augmentation, canvasOf, type Labelled, mixed, plain, single } from '../../trainer/data/augment.ts'
 import { copyable, freePlace, pasted } from '../../trainer/data/paste.ts'
 import type { LabelledSample } from '../../trainer/data/sample.ts'
 import { epochOrder, repeatFactors, sharesOf } from '../../trainer/data/sampling.ts'
@@ -108,15 +108,15 @@ describe('augmentation', () => {
 
   it('changes neither size nor light at strength 0', () => {
     const sample: Labelled = { picture: flat(40, 40, 90), labels: [{ box: [10, 10, 20, 20], label: 0 }] }
-    const { picture, labels } = single(sample, { width: 80, height: 80 }, gentle, new Random(3))
+    const { picture, labels } = single(sample, canvasOf({ width: 80, height: 80 }), gentle, new Random(3))
     assert.ok(picture.data.every((value) => value === 90))
     const { box } = labels[0]!
     assert.deepEqual([box[2] - box[0], box[3] - box[1]], [20, 20])
   })
 
   it('mixes two pictures half and half and keeps the boxes of both', () => {
-    const a = plain({ picture: flat(8, 8, 100), labels: [{ box: [0, 0, 4, 4], label: 0 }] }, { width: 8, height: 8 })
-    const b = plain({ picture: flat(8, 8, 50), labels: [{ box: [2, 2, 8, 8], label: 1 }] }, { width: 8, height: 8 })
+    const a = plain({ picture: flat(8, 8, 100), labels: [{ box: [0, 0, 4, 4], label: 0 }] }, canvasOf({ width: 8, height: 8 }))
+    const b = plain({ picture: flat(8, 8, 50), labels: [{ box: [2, 2, 8, 8], label: 1 }] }, canvasOf({ width: 8, height: 8 }))
     const { picture, labels } = mixed(a, b)
     assert.ok(picture.data.every((value) => value === 75))
     assert.deepEqual(

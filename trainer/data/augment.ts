@@ -58,13 +58,16 @@ function draw(
   })
 }
 
-const blank = ({ width, height }: Input): Picture => ({ width, height, data: new Uint8Array(width * height * 3).fill(padding) })
+/** What pictures are drawn on; one serves for many, as each wipes it first. */
+export const canvasOf = ({ width, height }: Input): Picture => ({ width, height, data: new Uint8Array(width * height * 3) })
+
+const wipe = ({ data }: Picture) => data.fill(padding)
 
 /** The picture as it will be evaluated: letterboxed, nothing changed. */
-export function plain(sample: Labelled, input: Input): Labelled {
-  const canvas = blank(input)
-  const scale = letterboxScale(sample.picture, input)
-  const labels = draw(canvas, sample, { x: 0, y: 0, scale, mirrored: false }, [0, 0, input.width, input.height])
+export function plain(sample: Labelled, canvas: Picture): Labelled {
+  wipe(canvas)
+  const scale = letterboxScale(sample.picture, canvas)
+  const labels = draw(canvas, sample, { x: 0, y: 0, scale, mirrored: false }, [0, 0, canvas.width, canvas.height])
   return { picture: canvas, labels }
 }
 
@@ -72,17 +75,17 @@ export function plain(sample: Labelled, input: Input): Labelled {
 const factor = (low: number, high: number, strength: number, random: Random): number => random.between(low, high) ** strength
 
 /** One picture: scaled by 0.6 to 1.5 at strength 1, moved, mirrored half of the time, in other light. */
-export function single(sample: Labelled, input: Input, strength: Strength, random: Random): Labelled {
-  const canvas = blank(input)
-  const scale = letterboxScale(sample.picture, input) * factor(0.6, 1.5, strength.scale, random)
+export function single(sample: Labelled, canvas: Picture, strength: Strength, random: Random): Labelled {
+  wipe(canvas)
+  const scale = letterboxScale(sample.picture, canvas) * factor(0.6, 1.5, strength.scale, random)
   const spare = (size: number, room: number) => Math.round((room - size * scale) * random.uniform())
   const place = {
-    x: spare(sample.picture.width, input.width),
-    y: spare(sample.picture.height, input.height),
+    x: spare(sample.picture.width, canvas.width),
+    y: spare(sample.picture.height, canvas.height),
     scale,
     mirrored: random.uniform() < 0.5,
   }
-  const labels = draw(canvas, sample, place, [0, 0, input.width, input.height])
+  const labels = draw(canvas, sample, place, [0, 0, canvas.width, canvas.height])
   recolour(canvas, strength.colour, random)
   return { picture: canvas, labels }
 }
@@ -90,26 +93,26 @@ export function single(sample: Labelled, input: Input, strength: Strength, rando
 /** Four pictures around a random centre. */
 export function mosaic(
   samples: readonly [Labelled, Labelled, Labelled, Labelled],
-  input: Input,
+  canvas: Picture,
   strength: Strength,
   random: Random,
 ): Labelled {
-  const canvas = blank(input)
-  const [cx, cy] = [Math.round(input.width * random.between(0.3, 0.7)), Math.round(input.height * random.between(0.3, 0.7))]
+  wipe(canvas)
+  const { width, height } = canvas
+  const [cx, cy] = [Math.round(width * random.between(0.3, 0.7)), Math.round(height * random.between(0.3, 0.7))]
   const windows: Box[] = [
     [0, 0, cx, cy],
-    [cx, 0, input.width, cy],
-    [0, cy, cx, input.height],
-    [cx, cy, input.width, input.height],
+    [cx, 0, width, cy],
+    [0, cy, cx, height],
+    [cx, cy, width, height],
   ]
   const labels = samples.flatMap((sample, i) => {
     const window = windows[i]!
-    const scale = letterboxScale(sample.picture, input) * factor(0.5, 1.2, strength.scale, random)
-    const [width, height] = [sample.picture.width * scale, sample.picture.height * scale]
+    const scale = letterboxScale(sample.picture, canvas) * factor(0.5, 1.2, strength.scale, random)
     const within = (low: number, high: number, size: number) => Math.round(low + (high - low - size) * random.uniform())
     const place = {
-      x: within(window[0], window[2], width),
-      y: within(window[1], window[3], height),
+      x: within(window[0], window[2], sample.picture.width * scale),
+      y: within(window[1], window[3], sample.picture.height * scale),
       scale,
       mirrored: random.uniform() < 0.5,
     }

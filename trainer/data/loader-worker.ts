@@ -7,14 +7,14 @@ import { setPriority } from 'node:os'
 import { basename } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { letterboxScale } from '../../protocol/boxes.ts'
-import { resizeInto } from '../../protocol/letterbox.ts'
+import { type Picture, resizeInto } from '../../protocol/letterbox.ts'
 import { type Cells, cellsOf } from '../detector/cells.ts'
 import { roomFor, targetOptionsOf } from '../detector/heads/table.ts'
 import { Random } from '../detector/random.ts'
 import type { Specification } from '../detector/specification.ts'
 import { targetsOf } from '../detector/targets.ts'
-import type { Feeds } from '../engine/step-worker.ts'
-import { type Augmentation, type Input, type Labelled, mixed, mosaic, plain, single } from './augment.ts'
+import type { Feeds } from '../engine/feeds.ts'
+import { type Augmentation, canvasOf, type Input, type Labelled, mixed, mosaic, plain, single } from './augment.ts'
 import { pasted } from './paste.ts'
 import { decodePicture } from './picture.ts'
 import { isPartial, type LabelledSample } from './sample.ts'
@@ -34,6 +34,10 @@ export interface LoaderSetup {
   readonly seed: number
   readonly cacheBytes: number
 }
+/** With the memory that all threads write their pictures to. */
+export interface LoaderWork extends LoaderSetup {
+  readonly pictures: SharedArrayBuffer
+}
 
 /** A decoded picture that a thread keeps, for the others to keep as well. */
 export interface Kept {
@@ -44,6 +48,8 @@ export interface Kept {
 export interface BatchRequest {
   readonly step: number
   readonly part: number
+  /** Where its pictures are written, in bytes. */
+  readonly place: number
   readonly input: Input
   /** The last part of a training goes with less. */
   readonly augmentation: Augmentation
@@ -57,7 +63,7 @@ export type LoaderAnswer =
 if (!parentPort) throw new Error('loader-worker runs as a worker thread only')
 const port = parentPort
 stepAside()
-const setup = workerData as LoaderSetup
+const setup = workerData as LoaderWork
 const { samples, specification, width, height, batch, parts, seed } = setup
 const cells = new Map<string, Cells>()
 const targets = targetOptionsOf(specification, batch, roomFor(samples))
@@ -137,37 +143,34 @@ function orderOf(epoch: number): number[] {
   return order
 }
 
-/** One picture of a batch, augmented. */
-async function augmented(
-  first: Labelled,
-  { input, augmentation }: Pick<BatchRequest, 'input' | 'augmentation'>,
-  random: Random,
-): Promise<Labelled> {
+/** One picture of a batch, augmented, which is drawn on this canvas. */
+async function augmented(first: Labelled, canvas: Picture, augmentation: Augmentation, random: Random): Promise<Labelled> {
   const other = () => load(random.integer(samples.length))
   const chance = random.uniform()
   // A share stays as it will be evaluated: the model must also know its camera as it is.
-  if (chance >= 1 - augmentation.plain) return plain(first, input)
+  if (chance >= 1 - augmentation.plain) return plain(first, canvas)
   let made =
     chance < augmentation.mosaic
-      ? mosaic([first, await other(), await other(), await other()], input, augmentation, random)
-      : single(first, input, augmentation, random)
+      ? mosaic([first, await other(), await other(), await other()], canvas, augmentation, random)
+      : single(first, canvas, augmentation, random)
   // No chance is drawn for what the recipe leaves out, so that one recipe's pictures do not depend on the others' options.
   if (augmentation.copyPaste > 0 && random.uniform() < augmentation.copyPaste)
-    made = pasted(made, single(await other(), input, augmentation, random), random)
+    made = pasted(made, single(await other(), canvasOf(canvas), augmentation, random), random)
   if (augmentation.mixup > 0 && chance < augmentation.mosaic * augmentation.mixup)
-    made = mixed(made, single(await other(), input, augmentation, random))
+    made = mixed(made, single(await other(), canvasOf(canvas), augmentation, random))
   return made
 }
 
-async function make({ step, part, input, augmentation }: BatchRequest): Promise<Feeds> {
+async function make({ step, part, place, input, augmentation }: BatchRequest): Promise<Feeds> {
   const random = new Random(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(step * parts + part + 1, 0x85ebca6b))
-  const pictures = new Uint8Array(batch * input.width * input.height * 3)
+  const canvas = canvasOf(input)
+  const pictures = new Uint8Array(setup.pictures, place, batch * canvas.data.length)
   const labels = []
   for (let i = 0; i < batch; i++) {
     const at = (step * parts + part) * batch + i
     const first = await load(orderOf(Math.floor(at / samples.length))[at % samples.length]!)
-    const made = await augmented(first, { input, augmentation }, random)
-    pictures.set(made.picture.data, i * input.width * input.height * 3)
+    const made = await augmented(first, canvas, augmentation, random)
+    pictures.set(made.picture.data, i * canvas.data.length)
     labels.push(made.labels)
   }
   return {
@@ -189,8 +192,7 @@ port.on('message', (request: LoaderRequest) => {
   const { step, part } = request
   last = last.then(async () => {
     try {
-      const feeds = await make(request)
-      port.postMessage({ step, part, feeds } satisfies LoaderAnswer, [feeds.image!.data.buffer as ArrayBuffer])
+      port.postMessage({ step, part, feeds: await make(request) } satisfies LoaderAnswer)
     } catch (error) {
       const words = error instanceof Error ? error.message : String(error)
       port.postMessage({ step, part, error: words } satisfies LoaderAnswer)

@@ -1,15 +1,17 @@
 /** Batches ahead of time from threads of their own, so that data is hidden behind compute. */
 import { Worker } from 'node:worker_threads'
 import { MuninnError } from '../../protocol/errors.ts'
-import type { Feeds } from '../engine/step-worker.ts'
+import type { Feeds } from '../engine/feeds.ts'
 import type { Augmentation, Input } from './augment.ts'
-import type { LoaderAnswer, LoaderRequest, LoaderSetup } from './loader-worker.ts'
+import type { LoaderAnswer, LoaderRequest, LoaderSetup, LoaderWork } from './loader-worker.ts'
 
 /** Steps whose batches are made before they are asked for. */
 export const ahead = 3
 
 export class Loader {
   readonly #parts: number
+  /** Bytes of a micro-batch's pictures at most. */
+  readonly #bytes: number
   readonly #workers: readonly Worker[]
   readonly #augmentation: (step: number) => Augmentation
   readonly #input: (step: number) => Input
@@ -32,13 +34,16 @@ export class Loader {
     threads: number
   }) {
     this.#parts = setup.parts
+    this.#bytes = setup.batch * setup.width * setup.height * 3
+    // The same memory again and again: made anew for each batch, it would have V8 look for garbage at the cost of the threads that compute.
+    const pictures = new SharedArrayBuffer((ahead + 1) * this.#parts * this.#bytes)
     this.#augmentation = augmentation
     this.#input = input
     this.#workers = Array.from(
       { length: threads },
       () =>
         new Worker(new URL('./loader-worker.js', import.meta.url), {
-          workerData: setup,
+          workerData: { ...setup, pictures } satisfies LoaderWork,
           // Pictures lie outside the heap; room for short-lived objects as large as by default would only be memory.
           resourceLimits: { maxYoungGenerationSizeMb: 4 },
         }),
@@ -51,7 +56,10 @@ export class Loader {
     }
   }
 
-  /** The micro-batches of a step. @throws MuninnError BAD_PICTURE naming the picture that cannot be decoded */
+  /**
+   * The micro-batches of a step; their pictures lie where those of the step before may have lain, whose time is over.
+   * @throws MuninnError BAD_PICTURE naming the picture that cannot be decoded
+   */
   async batches(step: number): Promise<readonly Feeds[]> {
     for (let i = step; i <= step + ahead; i++) if (!this.#made.has(i)) this.#request(i)
     const made = this.#made.get(step)!
@@ -68,6 +76,7 @@ export class Loader {
       this.#workers[(step * this.#parts + part) % this.#workers.length]!.postMessage({
         step,
         part,
+        place: ((step % (ahead + 1)) * this.#parts + part) * this.#bytes,
         input,
         augmentation,
       } satisfies LoaderRequest)

@@ -1,6 +1,6 @@
 /** Turns the labels of a batch into the inputs of the training graph. */
 import type { Box } from '../../protocol/boxes.ts'
-import type { Feeds } from '../engine/step-worker.ts'
+import type { Feeds } from '../engine/feeds.ts'
 import { type Assignment, assign as adaptive } from './assignment.ts'
 import type { Cells } from './cells.ts'
 

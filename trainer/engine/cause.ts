@@ -1,8 +1,8 @@
 /** Finds out why a step was not finite: which input, layer or number was the first with NaN or infinity. */
 import { writeOnnx } from '../onnx/write.ts'
+import type { Feeds } from './feeds.ts'
 import { allFinite, firstNotFinite } from './finite.ts'
 import { compileStep, type StepGraph } from './step-graph.ts'
-import type { Feeds } from './step-worker.ts'
 import type { TrainerState } from './trainer-state.ts'
 import type { SharedVectors, Vectors } from './vectors.ts'
 

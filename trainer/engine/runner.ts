@@ -1,5 +1,5 @@
 /** What the training loop needs of whatever takes its steps: the processor's threads, or a device in a process of its own. */
-import type { Feeds } from './step-worker.ts'
+import type { Feeds } from './feeds.ts'
 
 export interface StepResult {
   readonly losses: Readonly<Record<string, number>>

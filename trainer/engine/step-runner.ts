@@ -1,12 +1,12 @@
 /** Runs training steps on the processor: micro-batches on several threads, their gradients averaged in a fixed order, one update that they share. */
 import { writeOnnx } from '../onnx/write.ts'
 import { causeOf } from './cause.ts'
+import type { Feeds } from './feeds.ts'
 import { orderFilters } from './filter-order.ts'
 import { allFinite } from './finite.ts'
 import type { Description, Runner, StepResult } from './runner.ts'
 import { type StepGraph, total } from './step-graph.ts'
 import { StepThread } from './step-thread.ts'
-import type { Feeds } from './step-worker.ts'
 import type { TrainerState } from './trainer-state.ts'
 import { clipping, type Moved, type Range, rangesOf } from './update.ts'
 import { adam, type UpdateRule } from './update-graph.ts'

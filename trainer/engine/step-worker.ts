@@ -6,17 +6,10 @@ import { parentPort, workerData } from 'node:worker_threads'
 import ort from 'onnxruntime-node'
 import type { SharedMemory } from '../../protocol/web-assembly.ts'
 import { elementCount } from '../onnx/graph.ts'
+import type { Feed, Feeds } from './feeds.ts'
 import type { StepGraph } from './step-graph.ts'
 import { type Range, type Update, Updater } from './update.ts'
 import type { SharedVector, SharedVectors } from './vectors.ts'
-
-/** Plain typed arrays with their shapes: what crosses between threads. */
-export interface Feed {
-  readonly type: 'float32' | 'uint8' | 'int64' | 'int32'
-  readonly shape: readonly number[]
-  readonly data: Float32Array | Uint8Array | BigInt64Array | Int32Array
-}
-export type Feeds = Readonly<Record<string, Feed>>
 
 export interface Pass {
   readonly feeds: Feeds
@@ -88,6 +81,18 @@ function ownOf(name: string, { length }: SharedVector): Own {
   return own
 }
 
+const copies = new Map<string, Feed['data']>()
+
+/** What is fed, in memory of this thread's own. */
+function ownFeed(name: string, { type, shape, data }: Feed): ort.Tensor {
+  if (!(data.buffer instanceof SharedArrayBuffer)) return new ort.Tensor(type, data as Float32Array, shape)
+  const before = copies.get(name)
+  const copy = before?.length === data.length ? before : data.slice()
+  if (copy === before) copy.set(data as never)
+  else copies.set(name, copy)
+  return new ort.Tensor(type, copy as Float32Array, shape)
+}
+
 let read: number | undefined
 
 async function runPass({ feeds, given, version, outputs }: Pass): Promise<void> {
@@ -98,8 +103,7 @@ async function runPass({ feeds, given, version, outputs }: Pass): Promise<void> 
     if (version !== read) values.set(vector)
   }
   read = version
-  for (const [name, { type, shape, data }] of Object.entries(feeds))
-    inputs[name] = new ort.Tensor(type, data as Float32Array, shape)
+  for (const [name, feed] of Object.entries(feeds)) inputs[name] = ownFeed(name, feed)
   const filled = Object.entries(outputs).map(([name, vector]) => [vector, ownOf(name, vector)] as const)
   await session.run(inputs, Object.assign({}, ...filled.map(([, { tensors }]) => tensors)))
   for (const [vector, { values }] of filled) vector.set(values)

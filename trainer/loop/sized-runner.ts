@@ -1,8 +1,8 @@
 /** Takes steps of several sizes over one state. Graphs are kept by size; of sessions, which is where the memory is, there is one set at a time. */
 
 import type { Input } from '../data/augment.ts'
+import type { Feeds } from '../engine/feeds.ts'
 import type { Description, Runner, StepResult } from '../engine/runner.ts'
-import type { Feeds } from '../engine/step-worker.ts'
 import type { TrainerState } from '../engine/trainer-state.ts'
 import type { Plan } from './plan.ts'
 

@@ -3,8 +3,8 @@
  * trainer's. Started with an IPC channel by DeviceProcess.
  */
 import { MuninnError } from '../../../protocol/errors.ts'
+import type { Feeds } from '../feeds.ts'
 import type { Description } from '../runner.ts'
-import type { Feeds } from '../step-worker.ts'
 import type { TrainerState } from '../trainer-state.ts'
 import { type DeviceSetup, DeviceStep, type StepRates } from './device-step.ts'
 import type { Device, Executor } from './executor.ts'

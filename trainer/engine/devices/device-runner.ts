@@ -1,9 +1,9 @@
 /** Takes training steps on a device in a process of its own. */
 import { writeOnnx } from '../../onnx/write.ts'
+import { type Feeds, unshared } from '../feeds.ts'
 import type { Description, Runner, StepResult } from '../runner.ts'
 import { total } from '../step-graph.ts'
 import type { StepRunnerOptions } from '../step-runner.ts'
-import type { Feeds } from '../step-worker.ts'
 import { DeviceClient } from './device-client.ts'
 import type { Device } from './executor.ts'
 import { fuseStep } from './fused-step.ts'
@@ -42,7 +42,7 @@ export class DeviceRunner implements Runner {
   async run(batches: readonly Feeds[], rates: { rate: number; averageDecay: number }): Promise<StepResult> {
     const { losses: names, state } = this.#options
     if (batches.length !== 1) throw new Error(`a device takes the whole batch at once, not in ${batches.length} parts`)
-    const told = await this.#client.ask('step', { feeds: batches[0]!, rates })
+    const told = await this.#client.ask('step', { feeds: unshared(batches[0]!), rates })
     const losses = Object.fromEntries(names.map((name, i) => [name, told[i]!]))
     if (!told.every(Number.isFinite)) {
       if (++this.#failures >= patience) throw await this.#cause(batches[0]!)
@@ -67,7 +67,7 @@ export class DeviceRunner implements Runner {
 
   async #cause(feeds: Feeds): Promise<Error> {
     const { step, state } = this.#options
-    const gradient = await this.#client.ask('gradient', { model: writeOnnx(step.graph), feeds })
+    const gradient = await this.#client.ask('gradient', { model: writeOnnx(step.graph), feeds: unshared(feeds) })
     const bad = step.parameters.find(({ offset, size }) => !gradient.subarray(offset, offset + size).every(Number.isFinite))
     return new Error(
       `the gradient of ${bad?.name ?? 'the loss'} was NaN or infinite for ${patience} steps in a row (step ${state.step}); a smaller learning rate helps`,

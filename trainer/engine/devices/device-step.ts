@@ -1,5 +1,5 @@
 /** Training steps on one executor, with the state kept on its device. Runs in the device's own process. */
-import type { Feed, Feeds } from '../step-worker.ts'
+import type { Feed, Feeds } from '../feeds.ts'
 import type { TrainerState } from '../trainer-state.ts'
 import { adam } from '../update-graph.ts'
 import type { Executor, Program } from './executor.ts'

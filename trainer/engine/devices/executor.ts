@@ -1,5 +1,5 @@
 /** Where a step graph runs. An executor compiles an ONNX graph for one device and keeps tensors there between the runs. */
-import type { Feeds } from '../step-worker.ts'
+import type { Feeds } from '../feeds.ts'
 
 /** What people choose between with `--device`. */
 export const devices = ['cpu', 'webgpu', 'cuda', 'tfjs'] as const

@@ -6,7 +6,7 @@ import ort from 'onnxruntime-node'
 import { MuninnError } from '../../../protocol/errors.ts'
 import { GraphBuilder } from '../../graph/builder.ts'
 import { writeOnnx } from '../../onnx/write.ts'
-import type { Feed } from '../step-worker.ts'
+import type { Feed } from '../feeds.ts'
 import type { Executor, Program } from './executor.ts'
 import { graphicsCard } from './graphics-card.ts'
 
