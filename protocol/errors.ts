@@ -18,7 +18,10 @@ export const errors = {
   },
   VERSION_CONFLICT: { status: 409, meaning: 'Someone changed this in the meantime; reload and try again.' },
   NOT_READY: { status: 409, meaning: 'The step before this one is not done yet; the message says which.' },
-  TOO_LARGE: { status: 413, meaning: 'The body, picture or file is larger than the limit that the message names.' },
+  TOO_LARGE: {
+    status: 413,
+    meaning: 'The body, picture or file, or what a training keeps in memory, is larger than the limit that the message names.',
+  },
   BAD_PICTURE: { status: 422, meaning: 'The picture cannot be decoded, or has more pixels than allowed.' },
   BAD_MODEL: {
     status: 422,

@@ -198,7 +198,7 @@ export const chineseCodes: Readonly<Record<ErrorCode, string>> = {
   LEASE_LOST: '任务或训练的租约已到期或属于他人；没有覆盖任何内容。',
   VERSION_CONFLICT: '已被他人更改；请刷新后重试。',
   NOT_READY: '前一步尚未完成。',
-  TOO_LARGE: '内容、图片或文件超过上限。',
+  TOO_LARGE: '内容、图片、文件或训练占用的内存超过上限。',
   BAD_PICTURE: '图片无法解码，或像素过多。',
   BAD_MODEL: '此 ONNX 文件不是可部署的格式。',
   BAD_SIGNATURE: '清单不是由此设备信任的密钥签名的。',
