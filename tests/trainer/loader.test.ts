@@ -1,7 +1,7 @@
 /** Batches: the same whatever thread makes them, and whoever decoded their pictures. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { getPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import sharp from 'sharp'
@@ -108,7 +108,9 @@ describe('batches', () => {
   })
 
   it('come from threads that leave the cores to those that compute', {
-    skip: process.platform !== 'linux' && 'only Linux has a priority for each thread',
+    skip:
+      (process.platform !== 'linux' && 'only Linux has a priority for each thread') ||
+      (getPriority() === 19 && 'no priority is lower than that of the tests'),
   }, async () => {
     // proc_pid_stat(5): the 19th field is the nice value, the 17th behind the name in brackets.
     const niceness = () =>
@@ -125,7 +127,8 @@ describe('batches', () => {
         during = niceness()
       },
     })
-    const aside = (some: readonly number[]) => some.filter((each) => each === 15).length
+    const lower = Math.min(getPriority() + 15, 19)
+    const aside = (some: readonly number[]) => some.filter((each) => each === lower).length
     assert.equal(aside(during), aside(before) + 2)
   })
 

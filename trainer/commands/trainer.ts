@@ -7,6 +7,7 @@ import { parseDevice } from '../engine/devices/choose-device.ts'
 import { cpuDialect } from '../engine/dialect.ts'
 import { HubApi } from '../hub-client/hub-api.ts'
 import { HubTrainer } from '../hub-client/trainer.ts'
+import { lowerPriority } from '../priority.ts'
 
 export const trainer = defineCommand({
   meta: {
@@ -15,7 +16,8 @@ export const trainer = defineCommand({
 
   MUNINN_TOKEN=… muninn trainer --hub http://hub.city:8080
 
-The token (role trainer) comes from the hub's page: Settings, Tokens.`,
+The token (role trainer) comes from the hub's page: Settings, Tokens. It works at a lower priority (nice 10): cameras and a hub on the same
+machine go first.`,
   },
   args: {
     hub: { type: 'string', required: true, description: "the hub's address" },
@@ -35,6 +37,7 @@ The token (role trainer) comes from the hub's page: Settings, Tokens.`,
       throw new MuninnError('INVALID_INPUT', 'no token: set MUNINN_TOKEN to one with the role trainer (Settings, Tokens)')
     const log = (words: string) => console.log(`${new Date().toISOString()} ${words}`)
     const device = parseDevice(args.device)
+    lowerPriority()
     const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? 'CPU'} (${await cpuDialect()}), --device ${device}`
     const running = new HubTrainer({
       api: new HubApi({ url: args.hub, token }),

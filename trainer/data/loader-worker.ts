@@ -2,9 +2,6 @@
  * A thread that decodes, augments and assigns: micro-batches come out ready to be fed. One depends on the seed, its step and its part
  * alone, whichever thread makes it; a picture that one thread has decoded lies in memory that all of them share.
  */
-import { readlinkSync } from 'node:fs'
-import { setPriority } from 'node:os'
-import { basename } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { letterboxScale } from '../../protocol/boxes.ts'
 import { type Picture, resizeInto } from '../../protocol/letterbox.ts'
@@ -14,6 +11,7 @@ import { Random } from '../detector/random.ts'
 import type { Specification } from '../detector/specification.ts'
 import { targetsOf } from '../detector/targets.ts'
 import type { Feeds } from '../engine/feeds.ts'
+import { lowerOwnThread } from '../priority.ts'
 import { type Augmentation, canvasOf, type Input, type Labelled, mixed, mosaic, plain, single } from './augment.ts'
 import { pasted } from './paste.ts'
 import { decodePicture } from './picture.ts'
@@ -62,7 +60,10 @@ export type LoaderAnswer =
 
 if (!parentPort) throw new Error('loader-worker runs as a worker thread only')
 const port = parentPort
-stepAside()
+// The threads that compute wait for each other at the end of each step: a batch that is made ahead takes what they leave, instead of holding
+// one of them up. Loading then costs a step 5 % on two cores instead of 13. At the lowest priority (19) it would be 1 %, but 60 % where others
+// take the cores at a normal one. In a trainer that has lowered itself (10) it is the lowest all the same, and nearer to those that compute.
+lowerOwnThread(15)
 const setup = workerData as LoaderWork
 const { samples, specification, width, height, batch, parts, seed } = setup
 const cells = new Map<string, Cells>()
@@ -70,19 +71,6 @@ const targets = targetOptionsOf(specification, batch, roomFor(samples))
 const partial = isPartial(samples)
 const cache = new Map<number, Labelled>()
 let cached = 0
-
-/**
- * The threads that compute wait for each other at the end of each step: a batch that is made ahead takes what they leave, instead of
- * holding one of them up. Loading then costs a step 5 % on two cores instead of 13. At the lowest priority (19) it would be 1 %, but 60 %
- * where cameras take the cores. Linux has a priority for each thread; elsewhere it stays as it is.
- */
-function stepAside(): void {
-  try {
-    setPriority(Number(basename(readlinkSync('/proc/thread-self'))), 15)
-  } catch {
-    // No /proc, or no right to: batches come all the same.
-  }
-}
 
 /** Decoded once and kept at no more than one and a half times what the input can show. */
 async function load(index: number): Promise<Labelled> {
