@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { defineCommand } from 'citty'
 import { MuninnError } from '../protocol/errors.ts'
+import { parseThreads } from '../trainer/engine/threads.ts'
 import { trainerEnvironment } from '../trainer/environment.ts'
 import { HubApi } from '../trainer/hub-client/hub-api.ts'
 import { Child } from './child.ts'
@@ -49,6 +50,10 @@ With no flags the camera is a street that Muninn draws itself. Examples:
     port: { type: 'string', default: '8080', description: 'port of the page (another free one is taken when it is busy)' },
     'mqtt-port': { type: 'string', default: '1883', description: 'port of the broker (likewise)' },
     broker: { type: 'string', description: 'an external broker, mqtt(s)://user:password@host, instead of the embedded one' },
+    'trainer-threads': {
+      type: 'string',
+      description: 'cores that a training may keep busy; left out: all of them, and cameras and the page go first',
+    },
     'labels-per-round': { type: 'string', description: 'labels after which training starts (first start only; demo: 40)' },
     'self-label': { type: 'string', description: 'demo only: off, person or at-once' },
     'auto-deploy': { type: 'boolean', description: 'roll a model out by itself once it passed the gate (first start only)' },
@@ -57,6 +62,9 @@ With no flags the camera is a street that Muninn draws itself. Examples:
     const cameras = (
       parseArgs({ args: rawArgs, options: { camera: { type: 'string', multiple: true } }, strict: false }).values.camera ?? []
     ).map(String)
+    const trainerThreads = args['trainer-threads']
+    // Before anything is started: a trainer that refuses it would be started again and again.
+    parseThreads(trainerThreads, 'trainer-threads')
     const demo = cameras.length === 0
     const folder = resolve(args.data)
     mkdirSync(folder, { recursive: true })
@@ -98,7 +106,10 @@ With no flags the camera is a street that Muninn draws itself. Examples:
 
       const trainer = new Child({
         name: 'trainer',
-        args: ['trainer', '--hub', ready.url, '--data', join(folder, 'trainer')],
+        args: [
+          ...['trainer', '--hub', ready.url, '--data', join(folder, 'trainer')],
+          ...(trainerThreads ? ['--threads', trainerThreads] : []),
+        ],
         env: { ...trainerEnvironment, MUNINN_TOKEN: await trainerToken(api, folder) },
         logFile: logFile('trainer'),
         onDeath: say,

@@ -6,6 +6,7 @@ import { basename, resolve } from 'node:path'
 import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import { readFolder } from '../data/read-folder.ts'
+import { parseThreads } from '../engine/threads.ts'
 import { type CocoNumbers, cocoNames, evaluateCoco } from '../evaluation/coco.ts'
 import { CocoResults, CocoTruth, pair, readCoco } from '../evaluation/coco-files.ts'
 import { writeAside } from '../files/write-aside.ts'
@@ -54,17 +55,22 @@ export const evaluate = defineCommand({
     model: { type: 'string', description: 'a deployed model (ONNX)' },
     data: { type: 'string', description: 'folder with labelled pictures: COCO, YOLO or VOC' },
     report: { type: 'string', description: 'with --model: where to write a page with errors, confusion, worst pictures' },
+    threads: {
+      type: 'string',
+      description: 'with --model: cores of the processor that it may keep busy; left out: all of them',
+    },
     'skip-broken': { type: 'boolean', description: 'leave out pictures that are missing or cannot be decoded' },
     json: { type: 'boolean', description: 'as JSON, for programs' },
   },
   async run({ args }) {
     const { model, data, report, detections } = args
     const truth = args['ground-truth']
+    const threads = parseThreads(args.threads)
     if (truth && detections && !model && !data) {
       const { pictures, labels } = pair(await readCoco(truth, CocoTruth), await readCoco(detections, CocoResults))
       tell(evaluateCoco(pictures, labels), args.json)
     } else if (model && data && !truth && !detections) {
-      tell(await evaluateModel({ model, data, report, skipBroken: args['skip-broken'] ?? false }), args.json)
+      tell(await evaluateModel({ model, data, report, threads, skipBroken: args['skip-broken'] ?? false }), args.json)
     } else throw new MuninnError('INVALID_INPUT', '--ground-truth with --detections, or --model with --data, is wanted')
   },
 })
@@ -79,18 +85,20 @@ async function evaluateModel({
   model,
   data,
   report,
+  threads,
   skipBroken,
 }: {
   model: string
   data: string
   report: string | undefined
+  threads: number
   skipBroken: boolean
 }): Promise<CocoNumbers> {
   if (!existsSync(model)) throw new MuninnError('NOT_FOUND', `there is no file ${model}`)
   await assertRuns(model)
   const display = new ProgressDisplay({ out: process.stderr })
   const bytes = await readFile(model)
-  const detector = await PictureDetector.load(bytes)
+  const detector = await PictureDetector.load(bytes, { threads })
   const { width, height, specification } = detector
   await detector.stop()
   const folder = await readFolder(data, {
@@ -110,6 +118,7 @@ async function evaluateModel({
   const measured = await measureForReport(bytes, {
     samples,
     classes,
+    threads,
     onPicture: (done) => display.counting('measures', done, samples.length),
   })
   if (report) {

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import { readDataSet } from '../data/data-set.ts'
+import { parseThreads } from '../engine/threads.ts'
 import { difference, type Interval, intervals } from '../evaluation/compare.ts'
 import { writeAside } from '../files/write-aside.ts'
 import { propose } from '../quantization/propose.ts'
@@ -27,10 +28,12 @@ export const quantize = defineCommand({
         "folder with labelled pictures to judge on; left out: the folder's own split, else a cut of 15 %, as `muninn train` makes it",
     },
     out: { type: 'string', description: 'where to write the int8 file', required: true },
+    threads: { type: 'string', description: 'cores of the processor that it may keep busy; left out: all of them' },
     force: { type: 'boolean', description: 'write it though it is not proposed' },
     json: { type: 'boolean', description: 'as JSON, for programs' },
   },
   async run({ args }) {
+    const threads = parseThreads(args.threads)
     if (!existsSync(args.input)) throw new MuninnError('NOT_FOUND', `there is no file ${args.input}`)
     const model = await readFile(args.input)
     const display = new ProgressDisplay({ out: process.stderr })
@@ -45,6 +48,7 @@ export const quantize = defineCommand({
     const { made, files, judged } = await propose(model, {
       training: { samples: data.training, classes: data.classes },
       heldOut: { samples: data.heldOut, classes: data.heldOutClasses },
+      threads,
       onProgress: ({ words, step, steps }) => display.counting(words, step, steps),
     })
     const lost = difference(files.int8.scored, files.float.scored)

@@ -11,6 +11,7 @@ import { type DataSet, readDataSet } from '../data/data-set.ts'
 import { pictureNames, some } from '../data/declared.ts'
 import { objectsOf } from '../data/sample.ts'
 import { parseDevice } from '../engine/devices/choose-device.ts'
+import { parseThreads } from '../engine/threads.ts'
 import { writeAside } from '../files/write-aside.ts'
 import { parseRecipe } from '../loop/beyond-labels.ts'
 import type { Unlabelled } from '../loop/self-train.ts'
@@ -100,6 +101,7 @@ everything learnt so far; the same command goes on from there.`,
       default: 'auto',
       description: 'cpu, webgpu, cuda or tfjs; auto measures a few steps on each that is there and says what it takes and why',
     },
+    threads: { type: 'string', description: 'cores of the processor that it may keep busy; left out: all of them' },
     choose: {
       type: 'string',
       description: 'share of the training spent on choosing learning rate and augmentation by short trials, as 0.3',
@@ -127,6 +129,7 @@ everything learnt so far; the same command goes on from there.`,
     const inputSize = number(args.size, 'size')!
     if (inputSize % 32 !== 0) throw new MuninnError('INVALID_INPUT', `--size ${args.size}: a multiple of 32 is wanted`)
     const device = parseDevice(args.device)
+    const threads = parseThreads(args.threads)
     const seed = number(args.seed, 'seed')!
     const display = new ProgressDisplay()
     const data = await readDataSet({
@@ -161,6 +164,7 @@ everything learnt so far; the same command goes on from there.`,
       unlabelled: await unlabelledOf(args),
       seed,
       device,
+      threads,
       signal: stopping.signal,
       onLog: (words) => display.log(words),
       onProgress: (progress) => display.training(progress, mAP50),
@@ -177,12 +181,13 @@ everything learnt so far; the same command goes on from there.`,
         : await measureForReport(result.model, {
             samples: data.heldOut,
             classes: data.heldOutClasses,
+            threads,
             signal: stopping.signal,
             onPicture: (done) => display.counting('measures on held-out pictures', done, data.heldOut.length),
           })
     const quantization =
       data.heldOut.length > 0 && args.quantize
-        ? await quantized(result.model, { data, path: join(args.out, 'int8.onnx'), display, signal: stopping.signal })
+        ? await quantized(result.model, { data, path: join(args.out, 'int8.onnx'), threads, display, signal: stopping.signal })
         : null
     const { data: folder, out, base, validate, size, epochs, minutes, batch } = args
     const skipBroken = args['skip-broken']
@@ -199,6 +204,7 @@ everything learnt so far; the same command goes on from there.`,
         'learning-rate': rate,
         seed: args.seed,
         device: args.device,
+        threads: args.threads,
         'no-quantize': args.quantize === false,
       }),
     })
@@ -231,12 +237,19 @@ everything learnt so far; the same command goes on from there.`,
 /** Writes the int8 file where it is proposed. null: there is nothing in the model to quantise. */
 async function quantized(
   model: Uint8Array,
-  { data, path, display, signal }: { data: DataSet; path: string; display: ProgressDisplay; signal: AbortSignal },
+  {
+    data,
+    path,
+    threads,
+    display,
+    signal,
+  }: { data: DataSet; path: string; threads: number; display: ProgressDisplay; signal: AbortSignal },
 ): Promise<Quantization | null> {
   try {
     const { made, judged } = await propose(model, {
       training: { samples: data.training, classes: data.classes },
       heldOut: { samples: data.heldOut, classes: data.heldOutClasses },
+      threads,
       signal,
       onProgress: ({ words, step, steps }) => display.counting(words, step, steps),
     })

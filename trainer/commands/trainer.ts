@@ -5,6 +5,7 @@ import { defineCommand } from 'citty'
 import { MuninnError } from '../../protocol/errors.ts'
 import { parseDevice } from '../engine/devices/choose-device.ts'
 import { cpuDialect } from '../engine/dialect.ts'
+import { parseThreads } from '../engine/threads.ts'
 import { HubApi } from '../hub-client/hub-api.ts'
 import { HubTrainer } from '../hub-client/trainer.ts'
 import { lowerPriority } from '../priority.ts'
@@ -29,6 +30,7 @@ machine go first.`,
       description:
         'cpu, webgpu or cuda; auto measures a few steps of each run on each that is there and says what it takes and why',
     },
+    threads: { type: 'string', description: 'cores of the processor that it may keep busy; left out: all of them' },
     name: { type: 'string', default: hostname(), description: 'how the hub calls it' },
   },
   async run({ args }) {
@@ -37,14 +39,16 @@ machine go first.`,
       throw new MuninnError('INVALID_INPUT', 'no token: set MUNINN_TOKEN to one with the role trainer (Settings, Tokens)')
     const log = (words: string) => console.log(`${new Date().toISOString()} ${words}`)
     const device = parseDevice(args.device)
+    const threads = parseThreads(args.threads)
     lowerPriority()
-    const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? 'CPU'} (${await cpuDialect()}), --device ${device}`
+    const machine = `${cpus().length} x ${cpus()[0]?.model.trim() ?? 'CPU'} (${await cpuDialect()}), --device ${device}${args.threads ? ` --threads ${threads}` : ''}`
     const running = new HubTrainer({
       api: new HubApi({ url: args.hub, token }),
       folder: resolve(args.data),
       name: args.name,
       machine,
       device,
+      threads,
       log,
     })
     const stopped = new Promise<void>((resolve) => {

@@ -49,10 +49,17 @@ export async function labelledByTeacher(
     paths,
     samples,
     classes,
+    threads,
     signal,
-  }: { paths: readonly string[]; samples: readonly LabelledSample[]; classes: readonly string[]; signal?: AbortSignal },
+  }: {
+    paths: readonly string[]
+    samples: readonly LabelledSample[]
+    classes: readonly string[]
+    threads?: number
+    signal?: AbortSignal
+  },
 ): Promise<LabelledSample[]> {
-  const detector = await PictureDetector.load(teacher)
+  const detector = await PictureDetector.load(teacher, { threads })
   try {
     const labelOf = detector.specification.classes.map((name) => classes.indexOf(name))
     const found: Found[][] = []

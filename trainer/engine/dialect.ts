@@ -21,6 +21,7 @@ async function probe(): Promise<Dialect> {
   try {
     const session = await ort.InferenceSession.create(writeOnnx(g.graph), {
       graphOptimizationLevel: 'disabled',
+      intraOpNumThreads: 1,
       logSeverityLevel: 4,
     })
     const { [y.name]: out } = await session.run({

@@ -20,11 +20,18 @@ export async function measureModel(
   {
     samples,
     classes,
+    threads,
     signal,
     onPicture,
-  }: { samples: readonly LabelledSample[]; classes: readonly string[]; signal?: AbortSignal; onPicture?: (done: number) => void },
+  }: {
+    samples: readonly LabelledSample[]
+    classes: readonly string[]
+    threads?: number
+    signal?: AbortSignal
+    onPicture?: (done: number) => void
+  },
 ): Promise<MeasuredModel> {
-  const detector = await PictureDetector.load(model)
+  const detector = await PictureDetector.load(model, { threads })
   try {
     const labelOf = detector.specification.classes.map((name) => classes.indexOf(name))
     const pictures: EvaluatedPicture[] = []

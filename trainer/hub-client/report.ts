@@ -21,17 +21,19 @@ export async function judge(
     samples,
     records,
     classes,
+    threads,
     signal,
     onPicture,
   }: {
     samples: readonly LabelledSample[]
     records: readonly DatasetRecord[]
     classes: readonly string[]
+    threads?: number
     signal: AbortSignal
     onPicture: () => void
   },
 ): Promise<Judged> {
-  const { pictures, milliseconds } = await measureModel(model, { samples, classes, signal, onPicture })
+  const { pictures, milliseconds } = await measureModel(model, { samples, classes, threads, signal, onPicture })
   const analysed = analyse(pictures, { classes, most: worstFrames })
   return {
     scored: analysed.scored,

@@ -41,6 +41,7 @@ export class RunWorker {
   readonly #lease: RunLease
   readonly #machine: string
   readonly #device: DeviceChoice
+  readonly #threads: number | undefined
   readonly #log: (words: string) => void
   readonly #stop = new AbortController()
   #progress: RunProgress = { phase: 'fetching', step: 0, steps: 0, etaSeconds: null, imagesPerSecond: null }
@@ -56,6 +57,7 @@ export class RunWorker {
     lease: RunLease
     machine: string
     device: DeviceChoice
+    threads?: number
     log: (words: string) => void
   }) {
     this.#api = options.api
@@ -63,6 +65,7 @@ export class RunWorker {
     this.#lease = options.lease
     this.#machine = options.machine
     this.#device = options.device
+    this.#threads = options.threads
     this.#log = options.log
   }
 
@@ -101,6 +104,7 @@ export class RunWorker {
   async #work(): Promise<void> {
     const { run, baseManifest, baseTrainingFile, championManifest } = this.#lease
     const { signal } = this.#stop
+    const threads = this.#threads
     const { settings, dataset } = run
     const files = new RunFiles({ api: this.#api, folder: join(this.#folder, 'files') })
     const { classes } = dataset
@@ -132,6 +136,7 @@ export class RunWorker {
       seed: settings.seed,
       recipe: settings.recipe,
       device: this.#device,
+      threads,
       signal,
       resume: await this.#lastCheckpoint(checkpoint),
       onLog: (words) => this.#say(words),
@@ -150,7 +155,7 @@ export class RunWorker {
       onCandidate: async (model, step) => {
         const samples = heldOut.samples.slice(0, glance)
         if (samples.length === 0) return
-        const { pictures } = await measureModel(model, { samples, classes, signal })
+        const { pictures } = await measureModel(model, { samples, classes, threads, signal })
         this.#point(step, { ...precisionOf(score(pictures, classes.length)) })
       },
     }
@@ -161,10 +166,11 @@ export class RunWorker {
     const models = 1 + Number(int8 !== null) + Number(championManifest !== null)
     let judged = 0
     const onPicture = () => this.#at({ phase: 'evaluating', step: ++judged, steps: heldOut.samples.length * models })
-    const options = { ...heldOut, classes, signal, onPicture }
+    const options = { ...heldOut, classes, threads, signal, onPicture }
     const float = { model: result.model, ...(await judge(result.model, options)) }
     const quantized = int8 && { model: int8, ...(await judge(int8, options)) }
-    const judgement = quantized && (await judgeQuantization({ float, int8: quantized }, { sample: heldOut.samples[0]!, signal }))
+    const judgement =
+      quantized && (await judgeQuantization({ float, int8: quantized }, { sample: heldOut.samples[0]!, threads, signal }))
     for (const reason of judgement?.reasons ?? []) this.#say(reason)
     // From here on there is one file: what is gated is what is deployed.
     const challenger = quantized && judgement?.proposed ? quantized : float
@@ -192,7 +198,7 @@ export class RunWorker {
     this.#say(before === undefined ? say('log.result', found) : say('log.result-champion', { ...found, before }))
 
     this.#at({ phase: 'uploading', step: 0, steps: 1 })
-    const selfTest = await makeSelfTest(challenger.model, heldOut.samples.length > 0 ? heldOut.samples : training.samples)
+    const selfTest = await makeSelfTest(challenger.model, { samples: held > 0 ? heldOut.samples : training.samples, threads })
     const model = await this.#send('PUT', 'model', challenger.model, FileReference)
     const trainingFile = challenger === float ? null : await this.#send('PUT', 'training-file', float.model, FileReference)
     await this.#uploadPage({ run, machine: this.#machine, report, challenger, result, training, heldOut, curves: this.#curves })
@@ -234,7 +240,7 @@ export class RunWorker {
     const onProgress = ({ step, steps }: { step: number; steps: number }) => this.#at({ phase: 'quantizing', step, steps })
     try {
       const { samples } = training
-      const made = await quantize(model, { samples, classes, signal: this.#stop.signal, onProgress })
+      const made = await quantize(model, { samples, classes, threads: this.#threads, signal: this.#stop.signal, onProgress })
       const ranges = { rule: made.rule, pictures: made.pictures }
       const layers = made.floats.join(', ')
       this.#say(layers === '' ? say('log.int8-ranges', ranges) : say('log.int8-ranges-float', { ...ranges, layers }))

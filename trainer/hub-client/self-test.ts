@@ -13,10 +13,13 @@ const leastScore = 0.2
 const longestSide = 960
 
 /** A SelfTest in CBOR from pictures with the most to see; null when there is none. */
-export async function makeSelfTest(model: Uint8Array, samples: readonly LabelledSample[]): Promise<Uint8Array | null> {
+export async function makeSelfTest(
+  model: Uint8Array,
+  { samples, threads }: { samples: readonly LabelledSample[]; threads?: number },
+): Promise<Uint8Array | null> {
   const chosen = samples.toSorted((a, b) => b.labels.length - a.labels.length).slice(0, frames)
   if (chosen.length === 0) return null
-  const detector = await PictureDetector.load(model)
+  const detector = await PictureDetector.load(model, { threads })
   try {
     const { classes } = detector.specification
     const made: SelfTest['frames'] = []

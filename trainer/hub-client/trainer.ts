@@ -17,6 +17,8 @@ interface HubTrainerOptions {
   /** What the hub is told of the machine. */
   readonly machine: string
   readonly device: DeviceChoice
+  /** Cores that it may keep busy; all of them when left out. */
+  readonly threads?: number
   readonly log: (words: string) => void
 }
 
@@ -41,7 +43,7 @@ export class HubTrainer {
   }
 
   async #run(): Promise<void> {
-    const { api, name, machine, device, log, folder } = this.#options
+    const { api, name, machine, device, threads, log, folder } = this.#options
     let wait = idleMilliseconds
     const disk = new HeldLease({ folder })
     let held = disk.read()
@@ -55,7 +57,7 @@ export class HubTrainer {
           const lease = parse(RunLease, await response.json(), 'the lease of a run')
           log(`takes run ${lease.run.id} (attempt ${lease.run.attempts})`)
           disk.write({ run: lease.run.id, lease: lease.lease })
-          this.#worker = new RunWorker({ api, folder, lease, machine, device, log })
+          this.#worker = new RunWorker({ api, folder, lease, machine, device, threads, log })
           await this.#worker.work()
           this.#worker = null
           // A trainer that is stopped goes on with it when it is started again.

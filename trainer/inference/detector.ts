@@ -26,7 +26,7 @@ export class PictureDetector {
     this.height = height
   }
 
-  /** @throws MuninnError BAD_MODEL when the bytes are no deployed model */
+  /** @param threads 0: as onnxruntime chooses @throws MuninnError BAD_MODEL when the bytes are no deployed model */
   static async load(model: Uint8Array, { threads = 0 }: { threads?: number } = {}): Promise<PictureDetector> {
     const graph = readOnnx(model)
     const specification = specificationOf(graph)

@@ -21,7 +21,7 @@ export interface Calibrated {
 /** The file with fitted scores, or as it was where that does not make the error on unseen pictures smaller. */
 export async function calibrated(
   model: Uint8Array,
-  { samples, signal }: { samples: readonly LabelledSample[]; signal?: AbortSignal },
+  { samples, threads, signal }: { samples: readonly LabelledSample[]; threads?: number; signal?: AbortSignal },
 ): Promise<Calibrated> {
   const graph = readOnnx(model)
   const { calibration: _, ...specification } = specificationOf(graph)
@@ -30,7 +30,7 @@ export async function calibrated(
   const [, height, width] = graph.inputs[0]!.shape.map(Number)
   const size = { width: width!, height: height! }
   const raw = writeOnnx(deployed(core, specification, size))
-  const { pictures } = await measureModel(raw, { samples, classes, signal })
+  const { pictures } = await measureModel(raw, { samples, classes, threads, signal })
   const rankings = (some: typeof pictures) => score(some, classes.length).rankings
   const half = (parity: number) => pictures.filter((_, i) => i % 2 === parity)
   const errors = [0, 1].map((parity) => {

@@ -40,7 +40,7 @@ export async function chosen(
   options: TrainOptions,
   { share, candidates = choices }: { share: number; candidates?: readonly Choice[] },
 ): Promise<TrainOptions> {
-  const { samples, classes, onLog = () => {}, seed = 1, signal } = options
+  const { samples, classes, onLog = () => {}, seed = 1, threads, signal } = options
   const steps = plannedSteps(options)
   const budget = Math.floor(steps * share)
   const rungs = rungsOf(candidates.length, budget)
@@ -69,7 +69,7 @@ export async function chosen(
       onProgress: undefined,
       onLog: undefined,
     })
-    const { pictures } = await measureModel(model, { samples: validation, classes, signal })
+    const { pictures } = await measureModel(model, { samples: validation, classes, threads, signal })
     const value = precisionOf(score(pictures, classes.length))['mAP50-95']
     onLog(
       inEnglish(say('log.trial', { name: candidate.name, value: value.toFixed(3), pictures: validation.length, steps: trial })),

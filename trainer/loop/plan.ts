@@ -43,6 +43,8 @@ export interface PlanOptions {
   readonly partial?: boolean
   readonly parameters: readonly string[]
   readonly workers?: number
+  /** Cores that may be kept busy; all that are there when left out. */
+  readonly threads?: number
   readonly rateScale: (name: string) => number
   readonly decay: (name: string, shape: readonly number[]) => number
   /** AdamW when left out. */
@@ -89,8 +91,10 @@ export function loaderThreads(device: Device, parts: number, cores: number): num
 }
 
 /**
- * Sessions of a step, no more than it has parts, and threads of each: the cores that are there for every part. As they follow from the batch and
- * the cores alone, however many sessions there are, the same seed gives the same numbers on the same processor.
+ * Sessions of a step, no more than it has parts, and threads of each: the cores that there are for every part. As they follow from the batch and
+ * the cores alone, however many sessions there are, the same seed gives the same numbers on the same processor. Fewer cores (`--threads`) give
+ * the same numbers too while there are fewer than two for every part; from there on the threads of a session change with them, and some sums round
+ * otherwise.
  */
 export function sessionsOf(parts: number, cores: number, workers = cores): { workers: number; sessionThreads: number } {
   return { workers: Math.min(workers, parts), sessionThreads: Math.max(1, Math.floor(cores / parts)) }
@@ -99,6 +103,7 @@ export function sessionsOf(parts: number, cores: number, workers = cores): { wor
 /** The processor's threads take parts of a batch, each on its own; a device of its own takes all of it at once. */
 export async function planOn(device: Device, options: PlanOptions): Promise<Plan> {
   const { core, specification, width, height, batch, room, partial, parameters, rateScale, decay, rule } = options
+  const cores = options.threads ?? availableParallelism()
   const { apart } = headOf(specification)
   const joined = !apart || core.nodes.some(({ op, inputs }) => op === 'BatchNormalization' && parameters.includes(inputs[1]!))
   const { parts, micro } = device === 'cpu' ? microBatches(batch, joined) : { parts: 1, micro: batch }
@@ -111,16 +116,16 @@ export async function planOn(device: Device, options: PlanOptions): Promise<Plan
     filtersInBlocks: true,
     inPieces: device === 'cpu',
   }
-  const sessions = sessionsOf(parts, availableParallelism(), options.workers)
+  const sessions = sessionsOf(parts, cores, options.workers)
   const keeping = compileStep(source)
   const { keptBytes } = keeping
   const again = device === 'cpu' && recomputes({ keptBytes, sessions: sessions.workers, available: process.availableMemory() })
   const step = again ? compileStep({ ...source, recompute: true }) : keeping
   const runner = (state: TrainerState): Runner => {
     const common = { step, losses: [...losses], state, rateScale, decay, rule }
-    return device === 'cpu' ? new StepRunner({ ...common, ...sessions }) : new DeviceRunner({ ...common, device })
+    return device === 'cpu' ? new StepRunner({ ...common, ...sessions }) : new DeviceRunner({ ...common, device, threads: cores })
   }
-  return { device, parts, micro, loaders: loaderThreads(device, parts, availableParallelism()), step, runner }
+  return { device, parts, micro, loaders: loaderThreads(device, parts, cores), step, runner }
 }
 
 /**

@@ -19,12 +19,12 @@ const burnIn = 0.5
 
 /** A resume runs the burn-in again when the checkpoint is of the second part: the same seed gives the same teacher. */
 export async function trainWithUnlabelled(options: TrainOptions, { paths, teacher }: Unlabelled): Promise<TrainResult> {
-  const { samples, classes, signal, onLog = () => {} } = options
+  const { samples, classes, threads, signal, onLog = () => {} } = options
   const steps = plannedSteps(options)
   const first = teacher ? 0 : Math.round(steps * burnIn)
   const part = (count: number) => ({ steps: count, minutes: options.minutes && (options.minutes * count) / steps })
   const begun = teacher ? null : await train({ ...options, ...part(first) })
-  const labelled = await labelledByTeacher(begun?.model ?? teacher!, { paths, samples, classes, signal })
+  const labelled = await labelledByTeacher(begun?.model ?? teacher!, { paths, samples, classes, threads, signal })
   const boxes = labelled.flatMap(({ labels }) => labels)
   onLog(
     inEnglish(

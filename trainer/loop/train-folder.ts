@@ -71,7 +71,7 @@ export async function trainInto(
     },
     onCandidate: async (model, step) => {
       if (seen.length === 0) return
-      const { pictures } = await measureModel(model, { samples: seen, classes: data.heldOutClasses })
+      const { pictures } = await measureModel(model, { samples: seen, classes: data.heldOutClasses, threads: options.threads })
       const found = precisionOf(score(pictures, data.heldOutClasses.length))
       put(step, { ...found })
       onMeasured?.(found.mAP50, step)

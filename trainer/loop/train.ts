@@ -53,7 +53,14 @@ export interface TrainOptions extends StartOptions {
   readonly batch?: number
   /** Below 1: this share of the layers stays as it is, first to last; from 1 on: so many of the backbone's stages. */
   readonly freeze?: number
+  /** Sessions that take a step's parts, at most; their number changes no result. */
   readonly workers?: number
+  /**
+   * Cores that all of a training may keep busy, its steps, its batches and its looks at pictures; all of them when left out. The same seed gives
+   * the same model with any number below twice a batch's parts: from there on a session has more threads with more cores (`sessionsOf`), and some
+   * sums round otherwise. So do scores of a look at pictures, which may decide something (patience, choosing, calibration).
+   */
+  readonly threads?: number
   /** Where the steps are computed; `auto` measures what there is. The processor when left out. */
   readonly device?: DeviceChoice
   /** What is not as by default. */
@@ -129,7 +136,7 @@ const judgedAt = 8
 
 /** @throws MuninnError; the signal's reason when it was aborted */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { seed = 1, batch = 8, minutes = Number.POSITIVE_INFINITY, signal, onProgress, onLog = () => {} } = options
+  const { seed = 1, batch = 8, minutes = Number.POSITIVE_INFINITY, threads, signal, onProgress, onLog = () => {} } = options
   const recipe: Recipe = { ...defaultRecipe, ...options.recipe }
   const { training: samples, validation } = cutFor(recipe, options)
   if (samples.length === 0) throw new MuninnError('NOT_READY', inEnglish(say('training.no-picture')))
@@ -157,6 +164,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       room: roomFor(samples),
       partial: isPartial(samples),
       workers: options.workers,
+      threads,
       parameters: trainedParameters(layers, freeze),
       // A pretrained body moves more slowly than new class filters.
       rateScale: (name) => (options.base && !heads.has(name) ? 0.6 : 1) * (rates.get(name) ?? 1),
@@ -265,6 +273,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         const { pictures } = await measureModel(exportModel(start, step, state), {
           samples: kept,
           classes: options.classes,
+          threads,
           signal,
         })
         plateau = looked(plateau, precisionOf(score(pictures, options.classes.length))['mAP50-95'])
@@ -296,7 +305,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const result = { width, height, steps, seconds: elapsed() / 1000, device: described, deviceTold, stopped }
   const model = exportModel(start, step, state)
   if (validation.length === 0 || recipe.calibrate === 0) return { ...result, model, specification }
-  const fitted = await calibrated(model, { samples: validation, signal })
+  const fitted = await calibrated(model, { samples: validation, threads, signal })
   const error = { before: fitted.before.toFixed(3), pictures: validation.length }
   const helps = fitted.specification.calibration !== undefined
   onLog(inEnglish(helps ? say('log.calibrated', { ...error, after: fitted.after.toFixed(3) }) : say('log.not-calibrated', error)))

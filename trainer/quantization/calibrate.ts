@@ -15,10 +15,12 @@ export async function calibrate(
   activations: readonly string[],
   {
     images,
+    threads = 0,
     signal,
     onImage,
   }: {
     images: readonly Uint8Array[]
+    threads?: number
     signal?: AbortSignal
     onImage?: (done: number, of: number) => void
   },
@@ -39,7 +41,10 @@ export async function calibrate(
   let done = 0
   for (const chunk of chunks) {
     const outputs = chunk.map((name) => ({ name, type: 'float32' as const, shape: shaped.value(name).shape }))
-    const session = await ort.InferenceSession.create(writeOnnx(pruned({ ...graph, outputs })), { interOpNumThreads: 1 })
+    const session = await ort.InferenceSession.create(writeOnnx(pruned({ ...graph, outputs })), {
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+    })
     try {
       for (const image of images) {
         signal?.throwIfAborted()

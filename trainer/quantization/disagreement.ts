@@ -14,12 +14,19 @@ export interface RawOutput {
 }
 
 /** What goes into the suppression of a deployed graph, which is the same whatever its head. */
-export async function rawOutputs(graph: Graph, images: readonly Uint8Array[], signal?: AbortSignal): Promise<RawOutput[]> {
+export async function rawOutputs(
+  graph: Graph,
+  images: readonly Uint8Array[],
+  { threads = 0, signal }: { threads?: number; signal?: AbortSignal } = {},
+): Promise<RawOutput[]> {
   const suppression = graph.nodes.find(({ op }) => op === 'NonMaxSuppression')
   if (!suppression) throw new MuninnError('BAD_MODEL', 'the file suppresses nothing: it is no deployed model')
   const [boxes, scores] = suppression.inputs as [string, string]
   const outputs = [boxes, scores].map((name) => ({ name, type: 'float32' as const, shape: ['batch', 'rows', 'columns'] }))
-  const session = await ort.InferenceSession.create(writeOnnx(pruned({ ...graph, outputs })), { interOpNumThreads: 1 })
+  const session = await ort.InferenceSession.create(writeOnnx(pruned({ ...graph, outputs })), {
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+  })
   try {
     const made: RawOutput[] = []
     for (const image of images) {

@@ -32,10 +32,10 @@ export interface JudgedQuantization extends QuantizationVerdict {
 /** What devices are given: one core, or two. */
 const threadSettings = [1, 2]
 
-/** @param sample whose picture both files are timed on */
+/** @param sample whose picture both files are timed on @param threads cores that may be kept busy: devices with more are left out */
 export async function judgeQuantization(
   { float, int8 }: { float: FileOnPictures; int8: FileOnPictures },
-  { sample, signal }: { sample: LabelledSample; signal?: AbortSignal },
+  { sample, threads: most = availableParallelism(), signal }: { sample: LabelledSample; threads?: number; signal?: AbortSignal },
 ): Promise<JudgedQuantization> {
   const graph = readOnnx(float.model)
   const shape = graph.inputs[0]!.shape.map(Number)
@@ -43,7 +43,7 @@ export async function judgeQuantization(
   const { resize } = specificationOf(graph)
   const image = fitPicture(await decodePicture(sample.path), { width: width!, height: height!, resize }).tensor
   const paces: Pace[] = []
-  for (const threads of threadSettings.filter((each) => each <= availableParallelism()))
+  for (const threads of threadSettings.filter((each) => each <= most))
     paces.push(await race([float.model, int8.model], { threads, image, shape, signal }))
   const told = ({ model, scored }: FileOnPictures, index: number): JudgedFile => ({
     ...precisionOf(scored),

@@ -22,22 +22,25 @@ export async function propose(
   {
     training,
     heldOut: { samples, classes },
+    threads,
     signal,
     onProgress,
   }: {
     /** Never the held-out ones: what is judged must not have been chosen by them. */
     training: Pictures
     heldOut: Pictures
+    threads?: number
     signal?: AbortSignal
     onProgress?: (progress: QuantizeProgress) => void
   },
 ): Promise<Proposal> {
-  const made = await quantize(model, { ...training, signal, onProgress })
+  const made = await quantize(model, { ...training, threads, signal, onProgress })
   const measured = async (file: Uint8Array, words: string): Promise<FileOnPictures> => {
     const onPicture = (step: number) => onProgress?.({ step, steps: samples.length, words })
-    const { pictures } = await measureModel(file, { samples, classes, signal, onPicture })
+    const { pictures } = await measureModel(file, { samples, classes, threads, signal, onPicture })
     return { model: file, scored: score(pictures, classes.length) }
   }
   const files = { float: await measured(model, 'judging float'), int8: await measured(made.model, 'judging int8') }
-  return { made, files, judged: await judgeQuantization(files, { sample: samples[0] ?? training.samples[0]!, signal }) }
+  const sample = samples[0] ?? training.samples[0]!
+  return { made, files, judged: await judgeQuantization(files, { sample, threads, signal }) }
 }

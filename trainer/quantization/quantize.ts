@@ -35,6 +35,7 @@ export interface QuantizeOptions {
   /** Pictures of the training split, with classes as `classes` has them; never held-out ones. */
   readonly samples: readonly LabelledSample[]
   readonly classes: readonly string[]
+  readonly threads?: number
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: QuantizeProgress) => void
 }
@@ -71,7 +72,10 @@ export function prepared(graph: Graph): Graph {
 }
 
 /** @throws MuninnError NOT_READY without pictures, BAD_MODEL for a file that is quantised already or has no convolution to quantise */
-export async function quantize(file: Uint8Array, { samples, classes, signal, onProgress }: QuantizeOptions): Promise<Quantized> {
+export async function quantize(
+  file: Uint8Array,
+  { samples, classes, threads, signal, onProgress }: QuantizeOptions,
+): Promise<Quantized> {
   if (samples.length === 0) throw new MuninnError('NOT_READY', 'there are no pictures to calibrate on: ranges come from pictures')
   const float = readOnnx(file)
   if (markOf(float)) throw new MuninnError('BAD_MODEL', 'the file is int8 already; quantise the float file that it came from')
@@ -90,15 +94,16 @@ export async function quantize(file: Uint8Array, { samples, classes, signal, onP
   }
   const histograms = await calibrate(graph, [...whole.rangeOf.keys()], {
     images,
+    threads,
     signal,
     onImage: (step, steps) => onProgress?.({ step, steps, words: 'calibrating' }),
   })
 
   const build = (rule: RangeRule, floats: ReadonlySet<string>) => integerGraph(graph, { rule, floats, histograms })
   const compared = spread(images, comparedPictures)
-  const wanted = await rawOutputs(float, compared, signal)
+  const wanted = await rawOutputs(float, compared, { threads, signal })
   const distance = async (rule: RangeRule, floats: ReadonlySet<string>) =>
-    disagreement(wanted, await rawOutputs(build(rule, floats), compared, signal))
+    disagreement(wanted, await rawOutputs(build(rule, floats), compared, { threads, signal }))
 
   // The last convolutions make numbers, not features: eight bits of a box's sides are coarse, and in float they cost next to nothing.
   const ends = new Set(lastConvolutions(graph, whole.units))
@@ -111,7 +116,7 @@ export async function quantize(file: Uint8Array, { samples, classes, signal, onP
   }
 
   const precision = async (model: Uint8Array) => {
-    const { pictures } = await measureModel(model, { samples: chosen, classes, signal })
+    const { pictures } = await measureModel(model, { samples: chosen, classes, threads, signal })
     return precisionOf(score(pictures, classes.length))
   }
   const goal = await precision(file)

@@ -16,16 +16,18 @@ export async function measureForReport(
   {
     samples,
     classes,
+    threads,
     signal,
     onPicture,
   }: {
     samples: readonly (LabelledSample & { readonly name: string })[]
     classes: readonly string[]
+    threads?: number
     signal?: AbortSignal
     onPicture?: (done: number) => void
   },
 ): Promise<MeasuredForReport> {
-  const { pictures, milliseconds } = await measureModel(model, { samples, classes, signal, onPicture })
+  const { pictures, milliseconds } = await measureModel(model, { samples, classes, threads, signal, onPicture })
   const analysed = analyse(pictures, { classes })
   const names = samples.map(({ name }) => name)
   return { analysed, milliseconds, shown: { ...analysed, worst: await showWorst(analysed.worst, { samples, names, classes }) } }

@@ -8,8 +8,10 @@ import { DeviceClient } from './device-client.ts'
 import type { Device } from './executor.ts'
 import { fuseStep } from './fused-step.ts'
 
-export interface DeviceRunnerOptions extends Omit<StepRunnerOptions, 'workers'> {
+export interface DeviceRunnerOptions extends Omit<StepRunnerOptions, 'workers' | 'sessionThreads'> {
   readonly device: Device
+  /** Of the processor, for what the device leaves to it; a core each when left out. */
+  readonly threads?: number
   readonly env?: NodeJS.ProcessEnv
 }
 
@@ -28,6 +30,7 @@ export class DeviceRunner implements Runner {
 
   async start(): Promise<void> {
     const { device, step, state, rateScale = () => 1, decay, clip = 35, statisticsMomentum = 0.03, rule } = this.#options
+    const { threads = 0 } = this.#options
     const factors = { rateScale: new Float32Array(total(step.parameters)), decay: new Float32Array(total(step.parameters)) }
     for (const { name, shape, offset, size } of step.parameters) {
       factors.rateScale.fill(rateScale(name), offset, offset + size)
@@ -35,7 +38,7 @@ export class DeviceRunner implements Runner {
     }
     const { graph, ...names } = fuseStep({ step, ...factors, clip, statisticsMomentum, rule })
     this.#client.start()
-    await this.#client.ask('start', { device, threads: 0, setup: { ...names, model: writeOnnx(graph), initial: state } })
+    await this.#client.ask('start', { device, threads, setup: { ...names, model: writeOnnx(graph), initial: state } })
   }
 
   /** @throws Error when the gradient was not finite for ten steps in a row, naming the first parameter with NaN or infinity */
