@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { getPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import sharp from 'sharp'
 import { defaultRecipe } from '../../protocol/recipe.ts'
 import { Loader } from '../../trainer/data/loader.ts'
@@ -41,8 +42,8 @@ describe('batches', () => {
     threads: number
     cacheBytes: number
     from?: number
-    /** Looks on while the threads are there. */
-    look?: () => void
+    /** Looks at each step's batches while the threads are there. */
+    look?: (batches: readonly Feeds[]) => void | Promise<void>
   }
 
   async function made({ threads, cacheBytes, from = 0, look = () => {} }: Making) {
@@ -64,8 +65,11 @@ describe('batches', () => {
     })
     try {
       const all: (readonly Feeds[])[] = []
-      for (let step = from; step < steps; step++) all.push((await loader.batches(step)).map(unshared))
-      look()
+      for (let step = from; step < steps; step++) {
+        const batches = await loader.batches(step)
+        all.push(batches.map(unshared))
+        await look(batches)
+      }
       return all
     } finally {
       await loader.stop()
@@ -81,6 +85,16 @@ describe('batches', () => {
     // Room for two pictures only.
     assert.deepEqual(await made({ threads: 2, cacheBytes: 40_000 }), one)
     assert.deepEqual(await made({ threads: 2, cacheBytes: 1e9, from: 4 }), one.slice(4))
+  })
+
+  it('stay as they are until those of the next step are asked for, whatever is made ahead', async () => {
+    const look = async (batches: readonly Feeds[]) => {
+      const before = batches.map(unshared)
+      // Long enough for three steps of eight small pictures.
+      await sleep(300)
+      assert.deepEqual(batches.map(unshared), before)
+    }
+    await made({ threads: 2, cacheBytes: 1e9, look })
   })
 
   it('are cut into passes of one picture where nothing joins them, of at most four where something does', () => {
