@@ -150,6 +150,35 @@ describe('reading an ONNX file', () => {
     const cast = graphOf([node('Cast', ['x'], ['m'], { to: 22 }), node('Cast', ['m'], ['y'], { to: 1 })])
     assert.throws(() => refuseUnsupported(cast), /value m is of an element type/)
   })
+
+  it('refuses it also where only a branch makes it', () => {
+    const branch = (to: number): Graph => ({
+      ...graphOf([node('Cast', ['x'], ['m'], { to }), node('Cast', ['m'], ['b'], { to: 1 })]),
+      inputs: [],
+      outputs: [{ name: 'b', type: 'float32', shape: ['n'] }],
+    })
+    const attributes = { then_branch: { graph: branch(1) }, else_branch: { graph: branch(22) } }
+    const inputs: Graph['inputs'] = [...graphOf([]).inputs, { name: 'c', type: 'bool', shape: [] }]
+    const read = readOnnx(writeOnnx(graphOf([node('If', ['c'], ['y'], attributes)], { inputs })))
+    assert.throws(() => refuseUnsupported(read), /value m is of an element type/)
+  })
+
+  it('makes what a branch takes from around it before the branch', () => {
+    const branch: Graph = {
+      ...graphOf([node('Neg', ['r'], ['b'])]),
+      inputs: [],
+      outputs: [{ name: 'b', type: 'float32', shape: ['n'] }],
+    }
+    const attributes = { then_branch: { graph: branch }, else_branch: { graph: branch } }
+    const inputs: Graph['inputs'] = [...graphOf([]).inputs, { name: 'c', type: 'bool', shape: [] }]
+    const nodes = [node('If', ['c'], ['y'], attributes), node('Relu', ['x'], ['r'])]
+    const read = readOnnx(writeOnnx(graphOf(nodes, { inputs })))
+    assert.deepEqual(
+      read.nodes.map(({ op }) => op),
+      ['Relu', 'If'],
+    )
+    assert.deepEqual(infer(read).values.get('y')?.shape, [-1, 3, 8, 8])
+  })
 })
 
 describe('a damaged file', () => {

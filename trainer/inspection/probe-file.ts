@@ -29,8 +29,8 @@ export async function probeFile(
   const refused = (why: string): Verdict => ({
     can: false,
     why,
-    ...(/control flow/.test(why) && {
-      cure: 'export it again without its own suppression (--end2end, nms), which is what branches and loops',
+    ...(/with loops/.test(why) && {
+      cure: 'export it again without its own suppression (--end2end, nms), which is what loops',
     }),
   })
   let complete: Uint8Array

@@ -3,7 +3,7 @@ import ort from 'onnxruntime-node'
 import { openSides } from '../adapters/settle.ts'
 import { allocate } from '../onnx/data-types.ts'
 import { elementCount, type Graph, type ValueInfo } from '../onnx/graph.ts'
-import { infer } from '../onnx/infer.ts'
+import { type Inferred, infer } from '../onnx/infer.ts'
 import type { PictureSize } from './inspection.ts'
 
 /** Picture sizes to try where the file leaves the size open. */
@@ -15,7 +15,9 @@ const mostElements = 2 ** 28
 /** An input with its open dimensions filled: one picture of three channels. */
 export function shapeFor({ shape }: Pick<ValueInfo, 'shape'>, { width, height }: PictureSize): number[] {
   const last = shape.at(-1) === 3
-  const open = shape.length === 4 ? (last ? [1, height, width, 3] : [1, 3, height, width]) : shape.map(() => 1)
+  const picture = last ? [1, height, width, 3] : [1, 3, height, width]
+  // torchvision's detectors take one without a batch.
+  const open = shape.length === 4 ? picture : shape.length === 3 && shape[0] === 3 ? picture.slice(1) : shape.map(() => 1)
   return shape.map((size, i) => (typeof size === 'number' && size > 0 ? size : open[i]!))
 }
 
@@ -77,7 +79,12 @@ async function runOnce(session: ort.InferenceSession, graph: Graph, doing: (what
 
 /** @throws Error naming the value */
 export function refuseHuge(graph: Graph): void {
-  for (const [name, { shape }] of infer(graph).values) {
+  refuseHugeValues(infer(graph))
+}
+
+function refuseHugeValues({ values, branches }: Inferred): void {
+  for (const branch of branches) refuseHugeValues(branch)
+  for (const [name, { shape }] of values) {
     const known = shape.filter((size) => size !== -1)
     if (elementCount(known) > mostElements)
       throw new Error(`the value ${name} is [${shape.join(', ')}], which is more than ${mostElements} numbers`)

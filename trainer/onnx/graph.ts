@@ -19,6 +19,7 @@ export type Attribute =
   | { readonly floats: readonly number[] }
   | { readonly strings: readonly string[] }
   | { readonly tensor: TensorData }
+  | { readonly graph: Graph }
 
 export interface Node {
   readonly op: string
@@ -49,6 +50,18 @@ export interface Graph {
   opsets: Record<string, number>
   /** metadata_props */
   metadata: Record<string, string>
+}
+
+/** The branches of an If. They see the values around them. */
+export const branchesOf = ({ attributes }: Node): Graph[] =>
+  Object.values(attributes).flatMap((each) => (typeof each === 'object' && 'graph' in each ? [each.graph] : []))
+
+/** What a node depends on: its inputs, and what its branches take from around them. */
+export const needsOf = (node: Node): string[] => [...node.inputs, ...branchesOf(node).flatMap(takenFromAround)]
+
+function takenFromAround({ nodes, initializers, outputs }: Graph): string[] {
+  const made = new Set([...initializers.keys(), ...nodes.flatMap((node) => node.outputs)])
+  return [...nodes.flatMap(needsOf), ...outputs.map(({ name }) => name)].filter((name) => name !== '' && !made.has(name))
 }
 
 export function emptyGraph(name: string): Graph {

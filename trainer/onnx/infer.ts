@@ -1,6 +1,6 @@
 /** Shapes, types and known values of every value of a graph, as far as they follow from it; what does not is told, not thrown. */
 import { evaluate } from './evaluate.ts'
-import type { Graph, Node, TensorData } from './graph.ts'
+import { branchesOf, type Graph, type Node, type TensorData } from './graph.ts'
 import type { Shaped } from './inference.ts'
 import { constantValue, inferOutputs } from './shapes.ts'
 
@@ -16,12 +16,16 @@ export interface Inferred {
   readonly known: ReadonlyMap<string, TensorData>
   /** Nodes whose outputs could not be inferred; those behind them are left out. */
   readonly faults: readonly Fault[]
+  /** Of the branches of its Ifs, whichever is taken. */
+  readonly branches: readonly Inferred[]
 }
 
-export function infer(graph: Graph): Inferred {
-  const values = new Map<string, Shaped>()
-  const known = new Map<string, TensorData>(graph.initializers)
+/** @param around what a branch sees of the graph that it stands in */
+export function infer(graph: Graph, around?: Pick<Inferred, 'values' | 'known'>): Inferred {
+  const values = new Map<string, Shaped>(around?.values)
+  const known = new Map<string, TensorData>([...(around?.known ?? []), ...graph.initializers])
   const faults: Fault[] = []
+  const branches: Inferred[] = []
   for (const { name, type, shape } of graph.inputs)
     values.set(name, { type, shape: shape.map((size) => (typeof size === 'number' ? size : -1)) })
   for (const [name, { type, shape }] of graph.initializers) values.set(name, { type, shape })
@@ -30,7 +34,9 @@ export function infer(graph: Graph): Inferred {
     const shapes = node.inputs.map((name) => (name === '' ? null : values.get(name)!))
     const constant = (index: number) => known.get(node.inputs[index] ?? '')
     try {
-      const out = inferOutputs({ node, inputs: shapes, constant })
+      const inside = branchesOf(node).map((branch) => infer(branch, { values, known }))
+      branches.push(...inside)
+      const out = inside.length > 0 ? ofEither(node, inside) : inferOutputs({ node, inputs: shapes, constant })
       const value =
         node.op === 'Constant' && node.domain === '' ? constantValue(node) : evaluate({ node, shapes, constant, out: out[0]! })
       if (value) known.set(node.outputs[0]!, value)
@@ -42,5 +48,19 @@ export function infer(graph: Graph): Inferred {
       faults.push({ node, reason: error instanceof Error ? error.message : String(error) })
     }
   }
-  return { values, known, faults }
+  return { values, known, faults, branches }
+}
+
+/** What an If gives, whichever branch it takes. @throws Error where they are not alike */
+function ofEither(node: Node, inside: readonly Inferred[]): Shaped[] {
+  const given = branchesOf(node).map(({ outputs }, i) => outputs.map(({ name }) => inside[i]!.values.get(name)))
+  return node.outputs.map((_, at) => {
+    const [first, ...others] = given.map((each) => each[at])
+    if (!first || others.some((each) => each?.type !== first.type || each.shape.length !== first.shape.length))
+      throw new Error('the shapes of its branches are not the same')
+    return {
+      type: first.type,
+      shape: first.shape.map((size, i) => (others.every((each) => each!.shape[i] === size) ? size : -1)),
+    }
+  })
 }

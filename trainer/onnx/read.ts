@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { MuninnError } from '../../protocol/errors.ts'
 import { allocate, nameOfCode, typeOfCode } from './data-types.ts'
 import { withExternalData } from './external-data.ts'
-import { type Attribute, elementCount, type Graph, type Node, type TensorData, type ValueInfo } from './graph.ts'
+import { type Attribute, elementCount, type Graph, type Node, needsOf, type TensorData, type ValueInfo } from './graph.ts'
 import { Model, Tensor } from './proto.ts'
 import { bad, bytes, integer, list, type Raw, text } from './raw.ts'
 
@@ -56,10 +56,34 @@ export function graphOf(model: Raw): Graph {
     list(model.opsetImport).map(({ domain, version }) => [text(domain) === 'ai.onnx' ? '' : text(domain), integer(version)]),
   )
   if (list(raw.sparseInitializer).length > 0) throw bad('the file has sparse tensors; save it with dense ones')
-  const nodes = list(raw.node).map(readNode)
+  const scope = { opsets: { '': 1, ...opsets }, depth: 0 }
+  const nodes = list(raw.node).map((each) => readNode(each, scope))
   if (list(model.functions).length > 0 && nodes.some(({ domain }) => domain !== '' && !(domain in opsets)))
     throw bad('the file has functions of its own; inline them (onnx.inliner.inline_local_functions)')
+  const metadata = Object.fromEntries(list(model.metadataProps).map(({ key, value }) => [text(key), text(value)]))
+  return { ...readGraph(raw, nodes, 'whole'), opsets: scope.opsets, metadata }
+}
+
+/** How deep branches may lie in branches. */
+const deepest = 4
+
+interface Scope {
+  readonly opsets: Graph['opsets']
+  /** Of how many branches it is a part. */
+  readonly depth: number
+}
+
+/** A branch sees what is around it: what it takes from there is asked of the graph that it stands in. */
+function readBranch(raw: Raw, { opsets, depth }: Scope): Graph {
+  if (list(raw.sparseInitializer).length > 0) throw bad('the file has sparse tensors; save it with dense ones')
+  if (depth === deepest) throw bad(`the file has more than ${deepest} branches in each other`)
+  const nodes = list(raw.node).map((each) => readNode(each, { opsets, depth: depth + 1 }))
+  return { ...readGraph(raw, nodes, 'branch'), opsets, metadata: {} }
+}
+
+function readGraph(raw: Raw, nodes: readonly Node[], kind: 'whole' | 'branch'): Omit<Graph, 'opsets' | 'metadata'> {
   const initializers = new Map(list(raw.initializer).map((each) => [text(each.name), readTensor(each)]))
+  const given = new Set([...list(raw.input).map(({ name }) => text(name)), ...initializers.keys()])
   return {
     name: text(raw.name),
     // Before IR version 4, initialisers had to be listed as inputs, too.
@@ -67,10 +91,8 @@ export function graphOf(model: Raw): Graph {
       .map(readValue)
       .filter(({ name }) => !initializers.has(name)),
     outputs: list(raw.output).map(readValue),
-    nodes: sorted(nodes, new Set([...list(raw.input).map(({ name }) => text(name)), ...initializers.keys()]), list(raw.output)),
+    nodes: sorted(nodes, given, list(raw.output), kind),
     initializers,
-    opsets: { '': 1, ...opsets },
-    metadata: Object.fromEntries(list(model.metadataProps).map(({ key, value }) => [text(key), text(value)])),
   }
 }
 
@@ -95,20 +117,24 @@ function readValue(raw: Raw): ValueInfo {
   }
 }
 
-function readNode(raw: Raw): Node {
+function readNode(raw: Raw, scope: Scope): Node {
   const domain = text(raw.domain)
   const name = text(raw.name) || text(raw.opType)
+  // Loops are for what is known only in the run; which branch is taken is often known before.
+  const isIf = text(raw.opType) === 'If' && ['', 'ai.onnx'].includes(domain)
+  const read = (each: Raw): Attribute =>
+    isIf && integer(each.type) === 5 ? { graph: readBranch((each.g ?? {}) as Raw, scope) } : readAttribute(each, name)
   return {
     op: text(raw.opType),
     domain: domain === 'ai.onnx' ? '' : domain,
     name: text(raw.name),
     inputs: Array.isArray(raw.input) ? raw.input.map(text) : [],
     outputs: Array.isArray(raw.output) ? raw.output.map(text) : [],
-    attributes: Object.fromEntries(list(raw.attribute).map((each) => [text(each.name), readAttribute(each, name)])),
+    attributes: Object.fromEntries(list(raw.attribute).map((each) => [text(each.name), read(each)])),
   }
 }
 
-/** AttributeProto.AttributeType: 1 FLOAT, 2 INT, 3 STRING, 4 TENSOR, 6 FLOATS, 7 INTS, 8 STRINGS; 5 and up are graphs and rarities. */
+/** AttributeProto.AttributeType: 1 FLOAT, 2 INT, 3 STRING, 4 TENSOR, 6 FLOATS, 7 INTS, 8 STRINGS; 5 and from 9 up are graphs and rarities. */
 function readAttribute(raw: Raw, node: string): Attribute {
   switch (integer(raw.type)) {
     case 1:
@@ -127,7 +153,7 @@ function readAttribute(raw: Raw, node: string): Attribute {
       return { strings: list(raw.strings).map((each) => decoder.decode(bytes(each))) }
     default:
       throw bad(
-        `attribute ${text(raw.name)} of node ${node} is a subgraph or of an unknown kind; models with control flow are not taken: export the network without its own suppression (torchvision's: without its post-processing), boxes and scores alone`,
+        `attribute ${text(raw.name)} of node ${node} is a subgraph or of an unknown kind; models with loops are not taken: export the network without its own suppression, boxes and scores alone`,
       )
   }
 }
@@ -162,7 +188,7 @@ function readTensor(raw: Raw): TensorData {
  * The nodes in an order in which every value is made before it is used, and once (ONNX IR: graphs are in SSA form, topologically
  * sorted). Not every exporter sorts; what goes round in a circle is refused.
  */
-function sorted(nodes: readonly Node[], given: ReadonlySet<string>, outputs: readonly Raw[]): Node[] {
+function sorted(nodes: readonly Node[], given: ReadonlySet<string>, outputs: readonly Raw[], kind: 'whole' | 'branch'): Node[] {
   const makers = new Map<string, Node>()
   for (const node of nodes)
     for (const output of node.outputs) {
@@ -188,10 +214,11 @@ function sorted(nodes: readonly Node[], given: ReadonlySet<string>, outputs: rea
         continue
       }
       state.set(node, 'open')
-      for (const input of node.inputs.toReversed()) {
+      for (const input of needsOf(node).reverse()) {
         if (input === '' || given.has(input)) continue
         const maker = makers.get(input)
         const label = node.name || node.op
+        if (!maker && kind === 'branch') continue
         if (!maker) throw bad(`node ${label} uses ${input} before it is made: nothing makes it`)
         if (state.get(maker) === 'open')
           throw bad(`node ${label} uses ${input} before it is made: the graph goes round in a circle`)
@@ -200,6 +227,6 @@ function sorted(nodes: readonly Node[], given: ReadonlySet<string>, outputs: rea
     }
   }
   for (const { name } of outputs)
-    if (!makers.has(text(name)) && !given.has(text(name))) throw bad(`the output ${text(name)} is never made`)
+    if (kind === 'whole' && !makers.has(text(name)) && !given.has(text(name))) throw bad(`the output ${text(name)} is never made`)
   return order
 }

@@ -187,6 +187,7 @@ export function constantValue({ name, attributes }: Pick<Node, 'name' | 'attribu
 /** Shapes and types of a node's outputs. @throws Error naming the op or node that cannot be inferred */
 export function inferOutputs(input: InferenceInput): readonly Shaped[] {
   const rule = rules[input.node.op]
+  if (input.node.op === 'If') throw new Error('which branch is taken is known only in the run')
   if (!rule) throw new Error(`the shape of op ${input.node.op} cannot be inferred: it is not known here`)
   return rule(input)
 }

@@ -1,14 +1,13 @@
 /** What may be given to onnxruntime at all: some element types end the whole process when a tensor of theirs comes out (onnxruntime-node 1.30, int4). */
 import { MuninnError } from '../../protocol/errors.ts'
 import type { Graph } from './graph.ts'
-import { infer } from './infer.ts'
+import { type Inferred, infer } from './infer.ts'
 
 /**
  * Refuses a graph that takes, gives or makes on the way a value of a type that we do not know.
  * @throws MuninnError BAD_MODEL naming the value
  */
 export function refuseUnsupported(graph: Graph): void {
-  const { values } = infer(graph)
   const refuse = (kind: string, name: string) => {
     throw new MuninnError(
       'BAD_MODEL',
@@ -17,5 +16,9 @@ export function refuseUnsupported(graph: Graph): void {
   }
   for (const { name, type } of graph.inputs) if (type === 'other' || type === 'string') refuse('input', name)
   for (const { name, type } of graph.outputs) if (type === 'other' || type === 'string') refuse('output', name)
-  for (const [name, { type }] of values) if (type === 'other' || type === 'string') refuse('value', name)
+  const check = ({ values, branches }: Inferred) => {
+    for (const [name, { type }] of values) if (type === 'other' || type === 'string') refuse('value', name)
+    for (const branch of branches) check(branch)
+  }
+  check(infer(graph))
 }

@@ -14,23 +14,25 @@ export function writeOnnx(graph: Graph): Uint8Array {
       producerName: 'muninn',
       opsetImport: Object.entries(graph.opsets).map(([domain, version]) => ({ domain, version })),
       metadataProps: Object.entries(graph.metadata).map(([key, value]) => ({ key, value })),
-      graph: {
-        name: graph.name || 'muninn',
-        node: graph.nodes.map(({ op, domain, name, inputs, outputs, attributes }) => ({
-          opType: op,
-          domain,
-          name,
-          input: inputs,
-          output: outputs,
-          attribute: Object.entries(attributes).map(([key, value]) => ({ name: key, ...attribute(value) })),
-        })),
-        initializer: [...graph.initializers].map(([name, tensor]) => ({ name, ...tensorFields(tensor) })),
-        input: graph.inputs.map(valueInfo),
-        output: graph.outputs.map(valueInfo),
-      },
+      graph: graphFields(graph),
     }),
   ).finish()
 }
+
+const graphFields = (graph: Graph): object => ({
+  name: graph.name || 'muninn',
+  node: graph.nodes.map(({ op, domain, name, inputs, outputs, attributes }) => ({
+    opType: op,
+    domain,
+    name,
+    input: inputs,
+    output: outputs,
+    attribute: Object.entries(attributes).map(([key, value]) => ({ name: key, ...attribute(value) })),
+  })),
+  initializer: [...graph.initializers].map(([name, tensor]) => ({ name, ...tensorFields(tensor) })),
+  input: graph.inputs.map(valueInfo),
+  output: graph.outputs.map(valueInfo),
+})
 
 function tensorFields({ type, shape, data }: TensorData) {
   return { dims: shape, dataType: codeOfType(type), rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) }
@@ -43,6 +45,7 @@ function attribute(value: Attribute) {
   if ('floats' in value) return { type: 6, floats: value.floats }
   if ('strings' in value) return { type: 8, strings: value.strings.map((each) => encoder.encode(each)) }
   if ('tensor' in value) return { type: 4, t: tensorFields(value.tensor) }
+  if ('graph' in value) return { type: 5, g: graphFields(value.graph) }
   return { type: 7, ints: value }
 }
 
