@@ -2,6 +2,7 @@
 import { anchorsNet, fcosNet } from './foreign-anchors.ts'
 import { C, type Candidate, type Case, centred, layout, type Outputs, rowsOf, sigmoid, size } from './foreign-case.ts'
 import { cellsOf } from './foreign-net.ts'
+import { wholeTorchvision } from './foreign-torchvision.ts'
 
 interface Anchor {
   readonly x: number
@@ -135,6 +136,13 @@ const fromLists =
 const imageNet = (value: number, channel: number) =>
   (value / 255 - [0.485, 0.456, 0.406][channel]!) / [0.229, 0.224, 0.225][channel]!
 
+/** A mean that is nobody's, so that it can only come from the file. */
+const own = { mean: [0.4, 0.5, 0.6], deviation: [0.2, 0.25, 0.3] }
+const ownNormal = (value: number, channel: number) => (value / 255 - own.mean[channel]!) / own.deviation[channel]!
+const corners = (anchors: readonly Anchor[]) => anchors.map(({ x, y, w, h }) => [x - w / 2, y - h / 2, x + w / 2, y + h / 2])
+const rowsIn = (strides: readonly number[], perCell: number) =>
+  strides.map((stride) => cellsOf(size.width, size.height, stride).length * perCell)
+
 const ownSides: Sides[] = [
   [
     [20, 30],
@@ -149,6 +157,21 @@ const ownAnchors = anchorsOf([8, 16], 0.5, (_, level) => ownSides[level]!)
 
 const efficientdet = { adapter: 'efficientdet', bgr: false, architecture: 'efficientdet', head: 'efficientdet' } as const
 const retinanet = { adapter: 'retinanet', bgr: false, architecture: 'retinanet', head: 'retinanet' } as const
+
+const fcosPoints = five.flatMap((stride) => anchorsOf([stride], 0, () => [[stride, stride]]))
+
+const fcosBoxes = ({ cls_logits, bbox_regression, bbox_ctrness }: Outputs): Candidate[] => {
+  const distances = rowsOf(bbox_regression!, 4)
+  return rowsOf(cls_logits!, C).map((logits, i) => {
+    const { x, y, w } = fcosPoints[i]!
+    const [l, t, r, b] = distances[i]!.map((each) => each * w) as [number, number, number, number]
+    const centre = sigmoid(bbox_ctrness![i]!)
+    return { box: [x - l, y - t, x + r, y + b], scores: logits.map((each) => Math.sqrt(sigmoid(each) * centre)) }
+  })
+}
+
+const retinanetNet = anchorsNet(layout, { strides: [8, 16], perCell: 2, form: 'scores first' })
+const retinanetOwn = anchorsOf([8, 16], 0, (_, level) => ownSides[level]!)
 
 export const anchorLayouts: readonly Case[] = [
   {
@@ -213,14 +236,46 @@ export const anchorLayouts: readonly Case[] = [
   {
     ...retinanet,
     name: 'RetinaNet whose anchors are told',
-    graph: anchorsNet(layout, { strides: [8, 16], perCell: 2, form: 'scores first' }),
+    graph: retinanetNet,
     prepare: imageNet,
     options: { anchors: ownSides.flat(2) },
-    decode: fromLists(
-      anchorsOf([8, 16], 0, (_, level) => ownSides[level]!),
-      'xy',
-      false,
-    ),
+    decode: fromLists(retinanetOwn, 'xy', false),
+  },
+  {
+    ...retinanet,
+    name: 'RetinaNet whole, with anchors of its own (torchvision)',
+    graph: wholeTorchvision(retinanetNet, {
+      ...own,
+      scores: 'classification',
+      offsets: 'regression',
+      anchors: corners(retinanetOwn),
+      grids: rowsIn([8, 16], 2),
+      variances: [1, 1],
+    }),
+    whole: retinanetNet,
+    prepare: ownNormal,
+    decode: fromLists(retinanetOwn, 'xy', false),
+    resize: 'letterbox',
+  },
+  {
+    name: 'FCOS whole, which takes a batch (torchvision)',
+    adapter: 'fcos',
+    graph: wholeTorchvision(fcosNet(layout), {
+      ...own,
+      scores: 'cls_logits',
+      offsets: 'bbox_regression',
+      centreness: 'bbox_ctrness',
+      anchors: corners(fcosPoints),
+      grids: rowsIn(five, 1),
+      batched: true,
+    }),
+    whole: fcosNet(layout),
+    prepare: ownNormal,
+    bgr: false,
+    decode: fcosBoxes,
+    architecture: 'fcos',
+    head: 'fcos',
+    resize: 'letterbox',
   },
   {
     name: 'FCOS without post-processing (torchvision)',
@@ -228,16 +283,7 @@ export const anchorLayouts: readonly Case[] = [
     graph: fcosNet(layout),
     prepare: imageNet,
     bgr: false,
-    decode: ({ cls_logits, bbox_regression, bbox_ctrness }) => {
-      const distances = rowsOf(bbox_regression!, 4)
-      const points = five.flatMap((stride) => anchorsOf([stride], 0, () => [[stride, stride]]))
-      return rowsOf(cls_logits!, C).map((logits, i) => {
-        const { x, y, w } = points[i]!
-        const [l, t, r, b] = distances[i]!.map((each) => each * w) as [number, number, number, number]
-        const centre = sigmoid(bbox_ctrness![i]!)
-        return { box: [x - l, y - t, x + r, y + b], scores: logits.map((each) => Math.sqrt(sigmoid(each) * centre)) }
-      })
-    },
+    decode: fcosBoxes,
     architecture: 'fcos',
     head: 'fcos',
     resize: 'letterbox',

@@ -2,6 +2,7 @@
 import { C, type Candidate, type Case, centred, layout, type Outputs, rowsOf, size } from './foreign-case.ts'
 import { cellsOf } from './foreign-net.ts'
 import { offsetsNet, ssdNet, ultraLightNet, ultraLightSides } from './foreign-ssd.ts'
+import { wholeTorchvision } from './foreign-torchvision.ts'
 
 type Sides = readonly (readonly [number, number])[]
 /** Priors of a grid as the paper has them: a square of the least side, one towards the next grid's, and the least one stretched either way. */
@@ -72,6 +73,8 @@ const toldSides: Sides[] = [
   ],
   [[32, 40]],
 ]
+
+const toldNet = offsetsNet(layout, { strides: [8, 16], perCell: [2, 1] })
 
 export const ssdLayouts: readonly Case[] = [
   {
@@ -185,9 +188,30 @@ export const ssdLayouts: readonly Case[] = [
     head: 'priors',
   },
   {
+    name: 'an SSD whole (torchvision)',
+    adapter: 'ssd',
+    graph: wholeTorchvision(toldNet, {
+      mean: [0.4, 0.5, 0.6],
+      deviation: [1 / 255, 1 / 255, 1 / 255],
+      scores: 'conf',
+      offsets: 'loc',
+      anchors: priorsOf([8, 16], toldSides, false).map(({ x, y, w, h }) => [x - w / 2, y - h / 2, x + w / 2, y + h / 2]),
+      grids: [192, 24],
+      variances: [0.1, 0.2],
+      byClass: true,
+    }),
+    whole: toldNet,
+    prepare: (value, channel) => value - 255 * [0.4, 0.5, 0.6][channel]!,
+    bgr: false,
+    decode: offsetRows([8, 16], toldSides, { clip: false, softmax: false }),
+    architecture: 'ssd',
+    head: 'priors',
+    resize: 'stretch',
+  },
+  {
     name: 'an SSD without post-processing whose priors are told',
     adapter: 'ssd',
-    graph: offsetsNet(layout, { strides: [8, 16], perCell: [2, 1] }),
+    graph: toldNet,
     prepare: (value) => (value - 127) / 128,
     bgr: false,
     options: { anchors: toldSides.flat(2) },

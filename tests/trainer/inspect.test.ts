@@ -10,6 +10,7 @@ import type { Graph, Node } from '../../trainer/onnx/graph.ts'
 import { Model } from '../../trainer/onnx/proto.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
 import { detrNet, nanodetNet, yolov8Net } from '../support/foreign-detectors.ts'
+import { layouts } from '../support/foreign-layouts.ts'
 import { rtmdetNet } from '../support/foreign-rtmdet.ts'
 import { archive, readOpVectors } from '../support/op-vectors.ts'
 import { lacks, sharedData } from '../support/shared-data.ts'
@@ -182,6 +183,14 @@ describe('inspecting a model that can be run', () => {
   it('finds it where the suppression inside takes boxes and scores apart', async () => {
     const { adopt, fineTune } = await inspect(saved('apart', writeOnnx(rtmdetNet(layout, { form: 'suppressed', pixels: true }))))
     assert.match(adopt.why, /rtmdet: 7 classes, 96 x 64; .*of which the file would choose the best/)
+    assert.equal(fineTune.can, true, fineTune.why)
+  })
+
+  it("reads torchvision's detectors before the choice that they make of their boxes, branch by branch", async () => {
+    const whole = layouts.find(({ name }) => name.startsWith('RetinaNet whole'))!
+    const { run, adopt, fineTune } = await inspect(saved('whole', writeOnnx(whole.graph)))
+    assert.equal(run.can, true, run.why)
+    assert.match(adopt.why, /retinanet: 3 classes, 96 x 64; .*decoded inside, of which the file would choose the best/)
     assert.equal(fineTune.can, true, fineTune.why)
   })
 

@@ -7,7 +7,7 @@ import { adapters } from '../../trainer/adapters/table.ts'
 import { continued, withInput } from '../../trainer/detector/core.ts'
 import { deployed } from '../../trainer/detector/deploy.ts'
 import { GraphBuilder } from '../../trainer/graph/builder.ts'
-import { floatTensor, type Graph, intTensor } from '../../trainer/onnx/graph.ts'
+import { emptyGraph, floatTensor, type Graph, intTensor } from '../../trainer/onnx/graph.ts'
 import { readOnnx } from '../../trainer/onnx/read.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
 import { yoloxNet } from '../support/foreign-detectors.ts'
@@ -202,5 +202,52 @@ describe('an export with open sizes', () => {
         [96, 64],
       ],
     )
+  })
+})
+
+describe('an If', () => {
+  /** Squeezes the first axis where there is one number in it, as PyTorch writes a squeeze of a size that it does not know. */
+  const squeezing = (condition: string): Graph => {
+    const branch = (made: ReturnType<typeof node>): Graph => ({
+      ...emptyGraph('branch'),
+      nodes: [made],
+      outputs: [{ name: 'own', type: 'float32', shape: [] }],
+    })
+    const attributes = {
+      then_branch: { graph: branch(node('Squeeze', ['x', 'zeros'], 'own')) },
+      else_branch: { graph: branch(node('Identity', ['x'], 'own')) },
+    }
+    return {
+      ...emptyGraph('if'),
+      inputs: [{ name: 'x', type: 'float32', shape: ['batch', 3, 8, 8] }],
+      outputs: [{ name: 'y', type: 'float32', shape: ['a', 'b', 'c'] }],
+      nodes: [
+        node('Shape', ['x'], 'shape'),
+        node('Gather', ['shape', 'zero'], 'batch', { axis: 0 }),
+        node('Equal', ['batch', 'one'], 'single'),
+        node('ReduceMax', ['x'], 'greatest', { keepdims: 0 }),
+        node('Less', ['greatest', 'two'], 'dark'),
+        node('If', [condition], 'y', attributes),
+      ],
+      initializers: new Map([
+        ['zero', intTensor([], [0])],
+        ['zeros', intTensor([1], [0])],
+        ['one', intTensor([], [1])],
+        ['two', floatTensor([], [2])],
+      ]),
+    }
+  }
+
+  it('is the branch that is taken, where that is known before the run', async () => {
+    const { graph } = await settle(readOnnx(writeOnnx(squeezing('single'))), { width: 8, height: 8 })
+    assert.deepEqual(graph.outputs[0]!.shape, [3, 8, 8])
+    assert.ok(graph.nodes.every(({ op }) => op !== 'If'))
+  })
+
+  it('is refused where the picture decides it', async () => {
+    await assert.rejects(settle(readOnnx(writeOnnx(squeezing('dark'))), { width: 8, height: 8 }), {
+      code: 'BAD_MODEL',
+      message: /node y \(If\): which branch is taken is known only in the run/,
+    })
   })
 })

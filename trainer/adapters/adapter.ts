@@ -42,10 +42,14 @@ export type Adapter = (foreign: Foreign, options: AdapterOptions) => Promise<Ado
 
 export const misfit = (family: string, words: string) => new MuninnError('BAD_MODEL', `this is no ${family} detector: ${words}`)
 
-/** How pictures are prepared: as the family's authors do it, where people did not tell otherwise. */
-export function preparation(normalization: Normalization, { normalization: told = {} }: AdapterOptions): Normalization {
+/** How pictures are prepared: as the family's authors do it, where the file itself or people do not tell otherwise. */
+export function preparation(
+  normalization: Normalization,
+  foreign: Pick<Foreign, 'normalization'>,
+  { normalization: told = {} }: AdapterOptions,
+): Normalization {
   const given = Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined))
-  return { ...normalization, ...given }
+  return { ...normalization, ...foreign.normalization, ...given }
 }
 
 export const asTrained: Normalization = { channels: 'rgb', scale: 1, mean: [0, 0, 0], deviation: [1, 1, 1] }

@@ -6,11 +6,13 @@
 import { cellsOf } from '../detector/cells.ts'
 import { columns } from '../detector/heads/head.ts'
 import type { Specification } from '../detector/specification.ts'
+import { elementCount, type TensorData } from '../onnx/graph.ts'
 import { numbers } from '../onnx/inference.ts'
 import { type Adapter, type AdapterOptions, misfit } from './adapter.ts'
 import { type TrainableEnding, trainableCore } from './build-core.ts'
 import type { Foreign } from './foreign.ts'
-import type { OwnOutput } from './own-decoding.ts'
+import { listsInside } from './lists-inside.ts'
+import { type OwnOutput, ownBoxes } from './own-decoding.ts'
 import { type GridShape, toldPriors } from './published-priors.ts'
 import { ownName } from './settle.ts'
 
@@ -53,8 +55,10 @@ const publishedPerCell = 9
 
 export const anchorMaps =
   ({ placing, refuses, published, pictures, doubt, ...named }: AnchorFamily): Adapter =>
-  async (foreign, options) => {
+  async (whole, options) => {
     const { family } = named
+    const inside = listsInside(whole)
+    const foreign = inside ? whole.upTo(...inside.lists, ...inside.boxes) : whole
     const classes = options.classes.length
     const found = mapsIn(foreign, classes) ?? listsIn(foreign, classes)
     if (!found)
@@ -72,7 +76,9 @@ export const anchorMaps =
     })
     const kinds = pairs.map((each) => each.kinds)
     const grids = { shapes, kinds, strides: foreign.strides(kinds, family) }
-    const { words, ...laid } = anchorsOf(foreign, grids, options.anchors, { family, placing, published })
+    const beside = foreign.outputs([1, undefined, 4]).filter((name) => foreign.constant(name) !== undefined)
+    const given = [...beside, ...(inside?.anchors ?? [])].map((name) => ({ name, tensor: whole.constant(name)! }))
+    const { words, ...laid } = anchorsOf(foreign, grids, { given, told: options.anchors }, { family, placing, published })
     const listed = lists && JSON.stringify(found.pairs) === JSON.stringify(pairs)
     if (lists && !listed) throw misfit(family, 'its grids lie in its lists in another order than from fine to coarse')
     return await trainableCore({
@@ -80,11 +86,11 @@ export const anchorMaps =
       ...pictures(foreign, grids),
       foreign,
       options,
-      why: `${pairs.length} grids with ${shapes.map(({ perCell }) => perCell).join(', ')} anchors a cell, ${classes} classes without a background; boxes are not decoded inside: ${words}; ${doubt}`,
+      why: `${pairs.length} grids with ${shapes.map(({ perCell }) => perCell).join(', ')} anchors a cell, ${classes} classes without a background; ${inside ? `decoded inside, of which the file would choose the best: ${words}` : `boxes are not decoded inside: ${words}; ${doubt}`}`,
       levels: pairs.map((pair) => [pair.boxes, pair.kinds]),
       fields: { strides: grids.strides, ...laid, nms: 'per-class', nmsIou: 0.5 },
       classMaps: kinds.map((map) => ({ map, before: 0, after: 0 })),
-      own: [lists ? ownOutputs(lists, classes) : []],
+      own: [[...(lists ? ownOutputs(lists, classes) : []), ...ownBoxes(inside?.boxes ?? [])]],
     })
   }
 
@@ -150,6 +156,11 @@ const ownOutputs = ({ boxes, scores, sigmoid }: Lists, classes: number): OwnOutp
   { output: scores, make: (g, decoded) => (sigmoid ? decoded.scores : columns(g, decoded.rows, 4, 4 + classes)) },
 ]
 
+interface Constant {
+  readonly name: string
+  readonly tensor: TensorData
+}
+
 interface Laid extends Placing {
   readonly anchors: Sizes
   readonly words: string
@@ -159,16 +170,16 @@ interface Laid extends Placing {
 function anchorsOf(
   foreign: Foreign,
   grids: Grids,
-  told: AdapterOptions['anchors'],
+  { given, told }: { given: readonly Constant[]; told: AdapterOptions['anchors'] },
   { family, placing, published }: Pick<AnchorFamily, 'family' | 'placing' | 'published'>,
 ): Laid {
   const count = grids.shapes.reduce((sum, { columns: across, rows, perCell }) => sum + across * rows * perCell, 0)
-  const inside = foreign.outputs([1, count, 4]).find((name) => foreign.constant(name) !== undefined)
-  if (inside) {
-    const read = readAnchors(foreign, grids, inside)
-    if (!read) throw misfit(family, `the anchors in ${ownName(inside)} are no regular grid`)
-    return { ...read, words: `anchors as the file has them in ${ownName(inside)}` }
+  const own = given.filter(({ tensor }) => elementCount(tensor.shape) === count * 4)
+  for (const { name, tensor } of own) {
+    const read = readAnchors(foreign, grids, numbers(tensor)!)
+    if (read) return { ...read, words: `anchors as the file has them in ${ownName(name)}` }
   }
+  if (own.length > 0) throw misfit(family, `the anchors in ${ownName(own[0]!.name)} are no regular grid`)
   if (told) return { ...placing, anchors: toldPriors(family, told, grids.shapes), words: 'anchors as told' }
   const isPublished = grids.shapes.every(({ perCell }) => perCell === publishedPerCell) && grids.strides[0] === 8
   const halving = grids.strides.every((stride, i) => i === 0 || stride === 2 * grids.strides[i - 1]!)
@@ -184,11 +195,15 @@ function anchorsOf(
 }
 
 /** Ways in which the anchors of a grid's cells lie. */
-const placings: readonly Placing[] = [{}, { evenCells: true }, { cellOffset: 0 }]
+const placings: readonly Placing[] = [
+  {},
+  { evenCells: true },
+  { cellOffset: 0 },
+  { cellOffset: 0, evenCells: true, wholeSteps: true },
+]
 
 /** Of anchors [1, n, 4] as corners, of which x or y may come first: their sizes by grid, where each grid has the same in all its cells. */
-function readAnchors(foreign: Foreign, { shapes, strides }: Grids, output: string): Omit<Laid, 'words'> | undefined {
-  const corners = numbers(foreign.constant(output)!)!
+function readAnchors(foreign: Foreign, { shapes, strides }: Grids, corners: readonly number[]): Omit<Laid, 'words'> | undefined {
   // From one cell to the next of its row x goes on, and y stays.
   const next = shapes[0]!.perCell * 4
   const x = corners[next] === corners[0] ? 1 : 0

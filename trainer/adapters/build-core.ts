@@ -152,7 +152,7 @@ function begun(
   const g = new GraphBuilder(graph.name, 'adopted/')
   Object.assign(g.graph.opsets, graph.opsets)
   const image = g.input('image', 'uint8', [1, height, width, 3])
-  preprocess(g, image, input, preparation(normalization, options))
+  preprocess(g, image, input, preparation(normalization, foreign, options))
   for (const [name, tensor] of graph.initializers) g.initializer(name, tensor)
   const patched = new Map<Node, Node>()
   for (const { node, bias, added } of classifiers) {

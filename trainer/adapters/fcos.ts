@@ -1,17 +1,21 @@
 /**
- * FCOS as torchvision has it, its backbone and head without post-processing: logits of classes [1, cells, C], distances [1, cells, 4] that end in
+ * FCOS as torchvision has it, whole or its backbone and head without post-processing: logits of classes [1, cells, C], distances [1, cells, 4] that end in
  * a ReLU, and centre-ness [1, cells, 1]; RGB / 255 less ImageNet's mean, letterbox.
  */
 import { columns } from '../detector/heads/head.ts'
 import { type Adapter, misfit } from './adapter.ts'
 import { trainableCore } from './build-core.ts'
 import type { Foreign } from './foreign.ts'
+import { listsInside } from './lists-inside.ts'
+import { ownBoxes } from './own-decoding.ts'
 
 const family = 'FCOS'
 
-export const fcos: Adapter = async (foreign, options) => {
+export const fcos: Adapter = async (whole, options) => {
   const classes = options.classes.length
-  const found = gridsOf(foreign, classes)
+  const inside = listsInside(whole)
+  const foreign = inside ? whole.upTo(...inside.lists, ...inside.boxes) : whole
+  const found = gridsOf(inside ? whole.upTo(...inside.lists) : whole, classes)
   if (!found)
     throw misfit(
       family,
@@ -25,7 +29,7 @@ export const fcos: Adapter = async (foreign, options) => {
     architecture: 'fcos',
     normalization: { channels: 'rgb', scale: 1 / 255, mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] },
     resize: 'letterbox',
-    why: `${grids.length} grids of ${classes} classes, distances and centre-ness; not decoded inside: distances are read as torchvision's, in strides from the corners of cells`,
+    why: `${grids.length} grids of ${classes} classes, distances and centre-ness; ${inside ? 'decoded inside, of which the file would choose the best' : "not decoded inside: distances are read as torchvision's, in strides from the corners of cells"}`,
     head: 'fcos',
     levels: grids.map(({ distances, centre, kinds }) => [distances, centre, kinds]),
     fields: {
@@ -46,6 +50,7 @@ export const fcos: Adapter = async (foreign, options) => {
         { output: outputs.distances, make: (g, { rows }) => g.relu(columns(g, rows, 0, 4)) },
         { output: outputs.centre, make: (g, { rows }) => columns(g, rows, 4, 5) },
         { output: outputs.kinds, make: (g, { rows }) => columns(g, rows, 5, 5 + classes) },
+        ...ownBoxes(inside?.boxes ?? []),
       ],
     ],
   })

@@ -13,7 +13,15 @@ export interface PictureInput {
 }
 
 /** Ops that move values about without changing them. */
-const movers = new Set(['Reshape', 'Transpose', 'Flatten', 'Squeeze', 'Unsqueeze', 'Identity', 'Cast'])
+export const movers: ReadonlySet<string> = new Set([
+  'Reshape',
+  'Transpose',
+  'Flatten',
+  'Squeeze',
+  'Unsqueeze',
+  'Identity',
+  'Cast',
+])
 
 /** Ops by which exports choose the best boxes. */
 const choices: readonly string[] = ['TopK', 'NonMaxSuppression', 'NonZero']
@@ -26,14 +34,19 @@ export class Foreign {
   readonly input: PictureInput
   /** Why it has no outputs here; its maps and rows are there all the same. */
   readonly cut: string | undefined
+  readonly normalization: Settled['normalization']
+  /** Values of which it chooses rows, where it has no outputs. */
+  readonly choosesFrom: readonly string[]
   readonly #shapes: Settled['shapes']
   readonly #makers = new Map<string, Node>()
   readonly #users = new Map<string, Node[]>()
 
   /** @throws MuninnError BAD_MODEL when it does not take one picture */
-  constructor({ graph, shapes, cut }: Settled) {
+  constructor({ graph, shapes, cut, choosesFrom = [], normalization }: Settled) {
     this.graph = graph
     this.cut = cut
+    this.normalization = normalization
+    this.choosesFrom = choosesFrom
     this.#shapes = shapes
     for (const node of graph.nodes) {
       for (const name of node.outputs) this.#makers.set(name, node)
@@ -45,7 +58,11 @@ export class Foreign {
   /** The same file with these values as its only outputs. */
   upTo(...names: readonly string[]): Foreign {
     const outputs = names.map((name) => ({ name, type: 'float32' as const, shape: this.shape(name) }))
-    return new Foreign({ graph: pruned({ ...this.graph, outputs }), shapes: this.#shapes })
+    return this.#with(pruned({ ...this.graph, outputs }), this.#shapes)
+  }
+
+  #with(graph: Graph, shapes: Settled['shapes']): Foreign {
+    return new Foreign({ graph, shapes, ...(this.normalization && { normalization: this.normalization }) })
   }
 
   maker(name: string): Node | undefined {
@@ -153,7 +170,7 @@ export class Foreign {
    * key points): the last before a choice that are joined, or the first parts of what is joined there. Undefined where there are none.
    */
   rowsInside(width: number, fits: (count: number) => boolean): { foreign: Foreign; chosen: boolean } | undefined {
-    const { choice, joined } = this.#joinedBeforeChoice()
+    const { choice, joined } = this.joinedBeforeChoice()
     for (const { inputs, outputs, attributes } of joined.toReversed()) {
       const shape = this.shape(outputs[0]!)
       const axis = (Number(attributes.axis) + 3) % 3
@@ -172,7 +189,7 @@ export class Foreign {
   widthsInside(): number[] {
     const { scores } = this.beforeSuppression() ?? {}
     const apart = scores === undefined ? [] : this.shape(scores).slice(1)
-    const joined = this.#joinedBeforeChoice().joined.flatMap(({ outputs }) => this.shape(outputs[0]!).slice(1))
+    const joined = this.joinedBeforeChoice().joined.flatMap(({ outputs }) => this.shape(outputs[0]!).slice(1))
     return [...joined, ...apart.map((size) => size + 4)]
   }
 
@@ -187,7 +204,7 @@ export class Foreign {
   }
 
   /** Where values [1, a, b] are joined before the best boxes are chosen; everywhere in a file that chooses none. */
-  #joinedBeforeChoice(): { choice: boolean; joined: Node[] } {
+  joinedBeforeChoice(): { choice: boolean; joined: Node[] } {
     const { nodes } = this.graph
     const at = nodes.findIndex(({ op }) => choices.includes(op))
     const joined = nodes.slice(0, at < 0 ? undefined : at).filter((node) => {
@@ -207,7 +224,7 @@ export class Foreign {
       outputs: [{ name: rows, type: 'float32' as const, shape }],
     }
     const shapes = { value: (each: string) => (each === rows ? { shape } : this.#shapes.value(each)) }
-    return new Foreign({ graph: pruned(graph), shapes })
+    return this.#with(pruned(graph), shapes)
   }
 
   /** Strides of maps over the picture. @throws MuninnError BAD_MODEL when they are none */

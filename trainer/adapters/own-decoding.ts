@@ -37,6 +37,13 @@ export function asCentred(g: GraphBuilder, boxes: Value): Value {
   return g.concat([g.scale(g.add(low, high), 0.5), g.sub(high, low)], 1)
 }
 
+/** Boxes that a file makes of all its rows before it chooses among them. */
+export const ownBoxes = (boxes: readonly string[]): OwnOutput[] =>
+  boxes.map((output, level) => ({
+    output,
+    make: (_, decoded) => (boxes.length === 1 ? decoded.boxes : decoded.ofLevel(decoded.boxes, level)),
+  }))
+
 /** Numbers of each grid anchor by anchor, as the file has them, from rows cell by cell. */
 export const byAnchor = (g: GraphBuilder, value: Value, perCell: number): Value => {
   const width = value.shape[1]!

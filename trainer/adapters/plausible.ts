@@ -16,7 +16,7 @@ export async function onSample(
   names: readonly string[],
 ): Promise<Float32Array[]> {
   const { name, width, height, channelsLast } = foreign.input
-  const { scale, mean, deviation } = preparation(normalization, options)
+  const { scale, mean, deviation } = preparation(normalization, foreign, options)
   const random = new Random(11)
   const side = 16
   const across = Math.ceil(width / side)

@@ -1,6 +1,6 @@
 /**
  * RetinaNet (Lin et al. 2017) as torchvision has it: lists of offsets x, y, width, height and of class logits, of its backbone and head without
- * post-processing; or probabilities, or the maps, where they do not come from the 1 x 1 filters of
+ * post-processing, or inside of the whole; or probabilities, or the maps, where they do not come from the 1 x 1 filters of
  * EfficientDet's separable convolutions. RGB / 255 less ImageNet's mean, letterbox.
  */
 import { anchorMaps, filterSide, type Grids } from './anchor-maps.ts'

@@ -10,10 +10,14 @@ import {
   type Graph,
   intTensor,
   type Node,
+  needsOf,
   type TensorData,
   type ValueInfo,
 } from '../onnx/graph.ts'
 import { writeOnnx } from '../onnx/write.ts'
+import type { Normalization } from './adapter.ts'
+import { appendAllRows, dataDependent } from './all-rows.ts'
+import { withoutPreparation } from './own-preparation.ts'
 
 const readable: readonly DataType[] = ['float32', 'float64', 'int64', 'int32', 'bool']
 /** Larger results are left to the run. */
@@ -26,10 +30,11 @@ export interface Settled {
   readonly shapes: { value(name: string): { readonly shape: readonly number[] } }
   /** Where the file chooses among boxes in a way whose shapes are known only in the run: in words; then the graph ends there, without outputs. */
   readonly cut?: string
+  /** Then also the values of which it chooses rows, in order. */
+  readonly choosesFrom?: readonly string[]
+  /** How the file itself normalised its pictures, where it did more than that and the network is read from behind it. */
+  readonly normalization?: Normalization
 }
-
-/** Ops whose output's shape is known only in the run: they give as many rows as there are boxes to keep. */
-const dataDependent: readonly string[] = ['NonMaxSuppression', 'NonZero']
 
 /** Sides of the picture to try where a file leaves its size open, the commonest first: some were traced at one and work at no other. */
 export const openSides = [416, 640, 320, 224]
@@ -44,7 +49,7 @@ export async function settleOpen(graph: Graph, size?: { width: number; height: n
   let fault: unknown
   for (const each of size ? [size] : sides.map((side) => ({ width: side, height: side }))) {
     try {
-      return await settle(graph, each)
+      return withoutPreparation(await settle(graph, each))
     } catch (error) {
       fault ??= error
     }
@@ -66,8 +71,14 @@ export async function settle(theirs: Graph, size: { width: number; height: numbe
   const chosen = new Set<string>()
   const lost = new Set<string>()
   let cut: string | undefined
-  for (const node of foreign.nodes) {
-    const follows = (names: ReadonlySet<string>) => node.inputs.some((name) => names.has(name))
+  const queue = foreign.nodes.toReversed()
+  for (let node = queue.pop(); node; node = queue.pop()) {
+    const taken = branchTaken(g, node)
+    if (taken) {
+      queue.push(...taken.reverse())
+      continue
+    }
+    const follows = (names: ReadonlySet<string>) => needsOf(node!).some((name) => names.has(name))
     if (dataDependent.includes(node.op) || follows(chosen)) for (const name of node.outputs) chosen.add(name)
     if (follows(lost)) {
       for (const name of node.outputs) lost.add(name)
@@ -90,9 +101,47 @@ export async function settle(theirs: Graph, size: { width: number; height: numbe
     }
   }
   // What stands before the choice is whole, and may be all that is wanted.
-  if (foreign.outputs.some(({ name }) => lost.has(name))) return { graph: { ...g.graph, outputs: [] }, shapes: g, cut: cut! }
+  if (foreign.outputs.some(({ name }) => lost.has(name))) {
+    const choosesFrom = appendAllRows(g, foreign.nodes, chosen)
+    return { graph: { ...g.graph, outputs: [] }, shapes: g, cut: cut!, choosesFrom }
+  }
   const graph = { ...g.graph, outputs: foreign.outputs.map((output) => ({ ...output, shape: g.value(output.name).shape })) }
   return { graph, shapes: g }
+}
+
+/** The nodes of the branch that an If takes, where that is known before the run. */
+function branchTaken(g: GraphBuilder, node: Node): Node[] | undefined {
+  const condition = node.op === 'If' && g.constantOf(node.inputs[0]!)
+  if (!condition) return undefined
+  const branch = node.attributes[condition.data[0] ? 'then_branch' : 'else_branch']
+  if (typeof branch !== 'object' || !('graph' in branch)) return undefined
+  const { nodes, initializers, outputs } = branch.graph
+  // Branches may call their own values alike.
+  const own = new Set([...initializers.keys(), ...nodes.flatMap((each) => each.outputs)])
+  const put = (name: string) => (own.has(name) ? `${node.outputs[0]}/${name}` : name)
+  for (const [name, tensor] of initializers) g.initializer(put(name), tensor)
+  return [
+    ...nodes.map((each) => withNames(each, put)),
+    ...node.outputs.map((output, i) => {
+      const inputs = [put(outputs[i]!.name)]
+      return { op: 'Identity', domain: '', name: output, inputs, outputs: [output], attributes: {} }
+    }),
+  ]
+}
+
+/** A node, and what its branches take from around them, under other names. */
+function withNames(node: Node, put: (name: string) => string): Node {
+  const branch = ({ nodes, initializers, outputs, ...rest }: Graph): Graph => {
+    const own = new Set([...initializers.keys(), ...nodes.flatMap((each) => each.outputs)])
+    const inside = (name: string) => (own.has(name) ? name : put(name))
+    const named = outputs.map((each) => ({ ...each, name: inside(each.name) }))
+    return { ...rest, initializers, nodes: nodes.map((each) => withNames(each, inside)), outputs: named }
+  }
+  const attributes = Object.entries(node.attributes).map(([key, value]) => {
+    const isBranch = typeof value === 'object' && 'graph' in value
+    return [key, isBranch ? { graph: branch(value.graph) } : value] as const
+  })
+  return { ...node, inputs: node.inputs.map(put), outputs: node.outputs.map(put), attributes: Object.fromEntries(attributes) }
 }
 
 /** Before every foreign name: what is built around the network may be called `image`, `boxes` or whatever it likes. */
@@ -107,7 +156,7 @@ function renamed(graph: Graph): Graph {
     ...graph,
     inputs: graph.inputs.map(info),
     outputs: graph.outputs.map(info),
-    nodes: graph.nodes.map((node) => ({ ...info(node), inputs: node.inputs.map(put), outputs: node.outputs.map(put) })),
+    nodes: graph.nodes.map((node) => withNames(info(node), put)),
     initializers: new Map([...graph.initializers].map(([name, tensor]) => [put(name), tensor])),
   }
 }
@@ -130,10 +179,10 @@ function sizeInput({ name, type, shape }: ValueInfo, inputs: readonly ValueInfo[
   return [[name, { type, shape: [1, 2], data: Float32Array.from(data) }]]
 }
 
-/** Open dimensions: a batch of 1 in front, then channels as they are, then height and width. */
+/** Open dimensions: a batch of 1 in front (torchvision's detectors have none), then channels as they are, then height and width. */
 function fixed(shape: readonly (number | string)[], { width, height }: { width: number; height: number }): number[] {
   const last = shape[3] === 3 && shape[1] !== 3
-  const open = last ? [1, height, width, 3] : [1, 3, height, width]
+  const open = last ? [1, height, width, 3] : [1, 3, height, width].slice(shape.length === 3 ? 1 : 0)
   return shape.map((each, i) => (typeof each === 'number' && each > 0 ? each : (open[i] ?? 1)))
 }
 

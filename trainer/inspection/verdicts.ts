@@ -2,6 +2,7 @@
 import type { Adopted } from '../adapters/adapter.ts'
 import { classesNamedIn } from '../adapters/class-names.ts'
 import { Foreign } from '../adapters/foreign.ts'
+import { listsInside } from '../adapters/lists-inside.ts'
 import { otherTask } from '../adapters/other-task.ts'
 import { ownName, settleOpen } from '../adapters/settle.ts'
 import { depth, families, furtherFirst } from '../adapters/table.ts'
@@ -32,8 +33,11 @@ function classCounts(foreign: Foreign): number[] {
   ])
   // Rows of which a file chooses the best inside tell it, where its outputs do not.
   const inside = foreign.widthsInside().flatMap((size) => [size - 5, size - 4, size - 36])
+  const lists = listsInside(foreign)?.lists.map((name) => foreign.shape(name)[2]!) ?? []
   // Where a class is a number in a row, any count that is large enough will do.
-  return [...new Set([...ascending(given), ...ascending(inside), mostClasses])]
+  return [
+    ...new Set([...ascending(given), ...ascending(lists.flatMap((size) => [size - 1, size])), ...ascending(inside), mostClasses]),
+  ]
 }
 
 export interface Fit {
