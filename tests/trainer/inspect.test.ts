@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { GraphBuilder } from '../../trainer/graph/builder.ts'
 import { assertRuns, inspect } from '../../trainer/inspection/probe.ts'
-import type { Graph, Node } from '../../trainer/onnx/graph.ts'
+import { floatTensor, type Graph, type Node } from '../../trainer/onnx/graph.ts'
 import { Model } from '../../trainer/onnx/proto.ts'
 import { writeOnnx } from '../../trainer/onnx/write.ts'
 import { detrNet, nanodetNet, yolov8Net } from '../support/foreign-detectors.ts'
@@ -183,6 +183,26 @@ describe('inspecting a model that can be run', () => {
   it('finds it where the suppression inside takes boxes and scores apart', async () => {
     const { adopt, fineTune } = await inspect(saved('apart', writeOnnx(rtmdetNet(layout, { form: 'suppressed', pixels: true }))))
     assert.match(adopt.why, /rtmdet: 7 classes, 96 x 64; .*of which the file would choose the best/)
+    assert.equal(fineTune.can, true, fineTune.why)
+  })
+
+  it('reads rows before a suppression that ends in a branch', async () => {
+    const graph = yolov8Net(layout, { end: 'suppressed' })
+    const [{ name }] = graph.outputs as [Graph['outputs'][0]]
+    const outputs: Graph['outputs'] = [{ name: 'own', type: 'float32', shape: ['n', 'm'] }]
+    const branch = (op: string) => ({
+      graph: { ...graph, initializers: new Map(), inputs: [], nodes: [node(op, [name], ['own'])], outputs },
+    })
+    const nodes = [
+      ...graph.nodes,
+      node('ReduceMax', [name], ['greatest'], { keepdims: 0 }),
+      node('Less', ['greatest', 'none'], ['empty']),
+      node('If', ['empty'], ['last'], { then_branch: branch('Neg'), else_branch: branch('Identity') }),
+    ]
+    const initializers = new Map([...graph.initializers, ['none', floatTensor([], [0])] as const])
+    const whole = { ...graph, nodes, initializers, outputs: [{ ...outputs[0]!, name: 'last' }, ...graph.outputs.slice(1)] }
+    const { adopt, fineTune } = await inspect(saved('branch', writeOnnx(whole)))
+    assert.match(adopt.why, /yolov8: 7 classes, 96 x 64; .*of which the file would choose the best/)
     assert.equal(fineTune.can, true, fineTune.why)
   })
 
