@@ -20,23 +20,32 @@ export interface Inferred {
   readonly branches: readonly Inferred[]
 }
 
-/** @param around what a branch sees of the graph that it stands in */
-export function infer(graph: Graph, around?: Pick<Inferred, 'values' | 'known'>): Inferred {
-  const values = new Map<string, Shaped>(around?.values)
-  const known = new Map<string, TensorData>([...(around?.known ?? []), ...graph.initializers])
+/** What a branch sees of the graphs that it stands in. */
+interface Around {
+  shape(name: string): Shaped | undefined
+  constant(name: string): TensorData | undefined
+}
+
+export function infer(graph: Graph, around?: Around): Inferred {
+  const values = new Map<string, Shaped>()
+  const known = new Map<string, TensorData>(graph.initializers)
+  const visible: Around = {
+    shape: (name) => values.get(name) ?? around?.shape(name),
+    constant: (name) => known.get(name) ?? around?.constant(name),
+  }
   const faults: Fault[] = []
   const branches: Inferred[] = []
   for (const { name, type, shape } of graph.inputs)
     values.set(name, { type, shape: shape.map((size) => (typeof size === 'number' ? size : -1)) })
   for (const [name, { type, shape }] of graph.initializers) values.set(name, { type, shape })
   for (const node of graph.nodes) {
-    if (node.inputs.some((name) => name !== '' && !values.has(name))) continue
-    const shapes = node.inputs.map((name) => (name === '' ? null : values.get(name)!))
-    const constant = (index: number) => known.get(node.inputs[index] ?? '')
+    if (node.inputs.some((name) => name !== '' && !visible.shape(name))) continue
+    const shapes = node.inputs.map((name) => (name === '' ? null : visible.shape(name)!))
+    const constant = (index: number) => visible.constant(node.inputs[index] ?? '')
     try {
-      const inside = branchesOf(node).map((branch) => infer(branch, { values, known }))
+      const inside = branchesOf(node).map((branch) => infer(branch, visible))
       branches.push(...inside)
-      const out = inside.length > 0 ? ofEither(node, inside) : inferOutputs({ node, inputs: shapes, constant })
+      const out = inside.length > 0 ? ofEither(node, inside, visible) : inferOutputs({ node, inputs: shapes, constant })
       const value =
         node.op === 'Constant' && node.domain === '' ? constantValue(node) : evaluate({ node, shapes, constant, out: out[0]! })
       if (value) known.set(node.outputs[0]!, value)
@@ -52,8 +61,10 @@ export function infer(graph: Graph, around?: Pick<Inferred, 'values' | 'known'>)
 }
 
 /** What an If gives, whichever branch it takes. @throws Error where they are not alike */
-function ofEither(node: Node, inside: readonly Inferred[]): Shaped[] {
-  const given = branchesOf(node).map(({ outputs }, i) => outputs.map(({ name }) => inside[i]!.values.get(name)))
+function ofEither(node: Node, inside: readonly Inferred[], around: Around): Shaped[] {
+  const given = branchesOf(node).map(({ outputs }, i) =>
+    outputs.map(({ name }) => inside[i]!.values.get(name) ?? around.shape(name)),
+  )
   return node.outputs.map((_, at) => {
     const [first, ...others] = given.map((each) => each[at])
     if (!first || others.some((each) => each?.type !== first.type || each.shape.length !== first.shape.length))
