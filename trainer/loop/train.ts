@@ -58,7 +58,8 @@ export interface TrainOptions extends StartOptions {
   /**
    * Cores that all of a training may keep busy, its steps, its batches and its looks at pictures; all of them when left out. The same seed gives
    * the same model with any number below twice a batch's parts: from there on a session has more threads with more cores (`sessionsOf`), and some
-   * sums round otherwise. So do scores of a look at pictures, which may decide something (patience, choosing, calibration).
+   * sums round otherwise. So do scores of a look at pictures, which may decide something (patience, choosing, calibration). TensorFlow's own
+   * threads (`tfjs`) are not bounded.
    */
   readonly threads?: number
   /** Where the steps are computed; `auto` measures what there is. The processor when left out. */

@@ -33,8 +33,6 @@ let steps: DeviceStep<unknown> | null = null
 
 const handlers: { [K in RequestName]: (ask: Requests[K]['ask']) => Promise<Requests[K]['answer']> } = {
   start: async ({ device, threads, setup }) => {
-    // TensorFlow reads these when it is loaded (its common_runtime/process_util.cc).
-    for (const kind of ['INTRA', 'INTER']) process.env[`TF_NUM_${kind}OP_THREADS`] ??= String(threads)
     executor = device === 'tfjs' ? await TfjsExecutor.load() : new OrtExecutor({ provider: device, threads })
     steps = new DeviceStep({ executor, setup })
     await steps.start()
