@@ -1,6 +1,6 @@
 /** A foreign detector as adapters look at it: which node makes a value, which shape it has, and what lies behind nodes that only move values. */
 import { pruned } from '../engine/step-graph.ts'
-import { elementCount, type Graph, type Node, type TensorData } from '../onnx/graph.ts'
+import { elementCount, type Graph, type Node, type TensorData, usersOf } from '../onnx/graph.ts'
 import { misfit } from './adapter.ts'
 import { ownName, type Settled } from './settle.ts'
 
@@ -39,7 +39,7 @@ export class Foreign {
   readonly choosesFrom: readonly string[]
   readonly #shapes: Settled['shapes']
   readonly #makers = new Map<string, Node>()
-  readonly #users = new Map<string, Node[]>()
+  readonly #users: ReadonlyMap<string, readonly Node[]>
 
   /** @throws MuninnError BAD_MODEL when it does not take one picture */
   constructor({ graph, shapes, cut, choosesFrom = [], normalization }: Settled) {
@@ -48,10 +48,8 @@ export class Foreign {
     this.normalization = normalization
     this.choosesFrom = choosesFrom
     this.#shapes = shapes
-    for (const node of graph.nodes) {
-      for (const name of node.outputs) this.#makers.set(name, node)
-      for (const name of node.inputs) this.#users.set(name, [...(this.#users.get(name) ?? []), node])
-    }
+    this.#users = usersOf(graph)
+    for (const node of graph.nodes) for (const name of node.outputs) this.#makers.set(name, node)
     this.input = pictureInput(graph)
   }
 

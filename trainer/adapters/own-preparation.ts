@@ -2,7 +2,7 @@
  * Where a file prepares the picture itself, resizing it and making a batch of it (torchvision's detectors take [3, H, W]), the network is read from
  * behind that: pictures are then letterboxed and normalised as everywhere here, with the numbers that the file has.
  */
-import { elementCount, type Node } from '../onnx/graph.ts'
+import { elementCount, type Node, usersOf } from '../onnx/graph.ts'
 import { numbers } from '../onnx/inference.ts'
 import type { Settled } from './settle.ts'
 
@@ -17,12 +17,12 @@ export function withoutPreparation(settled: Settled): Settled {
   if (!input || more.length > 0 || input.type !== 'float32') return settled
   let at = input.name
   let batched = false
-  const passed = new Set<Node>()
-  let before: ReadonlySet<Node> = passed
-  let end: { name: string; normalization: Affine } | undefined
+  const passed: Node[] = []
+  let end: { name: string; normalization: Affine; nodes: number } | undefined
   let normalization: Affine = { factor: [1, 1, 1], offset: [0, 0, 0] }
+  const users = usersOf(graph)
   for (;;) {
-    const [user, ...others] = graph.nodes.filter(({ inputs }) => inputs.includes(at))
+    const [user, ...others] = users.get(at) ?? []
     if (!user || others.length > 0 || user.domain !== '' || user.inputs[0] !== at) break
     const next = affine.includes(user.op) ? after(normalization, user, settled) : normalization
     const isBatching = batching.includes(user.op) && user.outputs.length === 1 && (user.op !== 'Gather' || isFirst(user, settled))
@@ -30,14 +30,14 @@ export function withoutPreparation(settled: Settled): Settled {
     batched ||= isBatching
     normalization = next
     at = user.outputs[0]!
-    passed.add(user)
+    passed.push(user)
     // Padding that no batch is made of is a convolution's.
     if (!batched || passing.includes(user.op)) continue
-    end = { name: at, normalization }
-    before = new Set(passed)
+    end = { name: at, normalization, nodes: passed.length }
   }
   const shape = end ? shapes.value(end.name).shape : []
   if (!end || shape.length !== 4 || shape[0] !== 1 || shape[1] !== 3) return settled
+  const before = new Set(passed.slice(0, end.nodes))
   return {
     ...settled,
     graph: {

@@ -75,7 +75,7 @@ export async function settle(theirs: Graph, size: { width: number; height: numbe
   for (let node = queue.pop(); node; node = queue.pop()) {
     const taken = branchTaken(g, node)
     if (taken) {
-      queue.push(...taken.reverse())
+      for (const each of taken.reverse()) queue.push(each)
       continue
     }
     const follows = (names: ReadonlySet<string>) => needsOf(node!).some((name) => names.has(name))

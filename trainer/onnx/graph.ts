@@ -52,6 +52,18 @@ export interface Graph {
   metadata: Record<string, string>
 }
 
+/** Nodes by the values that they read; one that reads a value twice is there twice. */
+export function usersOf({ nodes }: Graph): Map<string, Node[]> {
+  const users = new Map<string, Node[]>()
+  for (const node of nodes)
+    for (const name of node.inputs) {
+      const known = users.get(name)
+      if (known) known.push(node)
+      else users.set(name, [node])
+    }
+  return users
+}
+
 /** The branches of an If. They see the values around them. */
 export const branchesOf = ({ attributes }: Node): Graph[] =>
   Object.values(attributes).flatMap((each) => (typeof each === 'object' && 'graph' in each ? [each.graph] : []))
